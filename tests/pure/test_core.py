@@ -1,0 +1,91 @@
+"""The core counts calls and says whose turn it is; no process runs here."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness._supervisor.core import Core
+from harness.calls import NR
+from harness.schedule import Schedule, parse_fault_at
+
+READ, WRITE, MMAP, OPENAT = NR["read"], NR["write"], NR["mmap"], NR["openat"]
+
+
+def core(*faults: str, phase: str = "work") -> Core:
+    made = Core(Schedule(faults=tuple(parse_fault_at(text) for text in faults)))
+    made.phase = phase
+    return made
+
+
+def due(made: Core, role: str, *calls: int) -> list[str]:
+    """Which fault is due at each of *calls*, made by the root *role*."""
+    one = made.roles.get(role) or made.root(role)
+    found = []
+    for nr in calls:
+        watch = made.count(one, nr)
+        if watch is not None:
+            made.fire(watch)
+        found.append("" if watch is None else str(watch.at.fault))
+    return found
+
+
+def test_a_fault_is_due_at_its_nth_call_of_the_role() -> None:
+    assert due(core("read#2=EIO"), "main", READ, WRITE, READ, READ) == ["", "", "EIO", ""]
+
+
+def test_from_the_nth_on_it_is_due_each_time() -> None:
+    assert due(core("read#2+=EIO"), "main", READ, READ, READ) == ["", "EIO", "EIO"]
+
+
+def test_each_matching_role_counts_for_itself() -> None:
+    made = core("main/*:read#2=EIO")
+    assert due(made, "main/0", READ) + due(made, "main/1", READ, READ) == ["", "", "EIO"]
+    assert due(made, "main", READ, READ) == ["", ""]
+    assert made.seen == [3]
+    assert made.fired == [1]
+
+
+def test_a_family_counts_its_calls_together() -> None:
+    assert due(core("io#3=EIO"), "main", READ, OPENAT, WRITE, READ) == ["", "", "", "EIO"]
+
+
+def test_in_another_phase_a_call_is_counted_and_no_fault_is_due() -> None:
+    made = core("read#1=EIO", phase="start")
+    assert due(made, "main", READ) == [""]
+    made.phase = "work"
+    assert due(made, "main", READ) == [""]
+    assert made.seen == [2]
+
+
+def test_of_two_faults_at_one_call_the_first_wins_and_both_count() -> None:
+    made = core("read#1=EIO", "read#1=EINTR", "read#2=EAGAIN")
+    assert due(made, "main", READ, READ) == ["EIO", "EAGAIN"]
+    assert made.seen == [2, 2, 2]
+
+
+def test_a_call_that_no_scheduler_needs_does_not_move_the_events_address() -> None:
+    made = core("mmap#1=ENOMEM")
+    role = made.root("main")
+    due(made, "main", MMAP, READ, MMAP)
+    assert (role.total, role.counts[MMAP]) == (1, 2)
+
+
+def test_roles_are_named_after_who_made_them() -> None:
+    made = core()
+    main = made.root("main")
+    first = made.born(main, thread=False)
+    names = [
+        first,
+        made.born(main, thread=False),
+        made.born(main, thread=True),
+        made.born(first, thread=False),
+    ]
+    assert [role.name for role in names] == ["main/0", "main/1", "main#1", "main/0/0"]
+    assert [role.order for role in names] == [1, 2, 3, 4]
+
+
+@given(st.lists(st.sampled_from([READ, WRITE, OPENAT]), max_size=30), st.integers(1, 10))
+def test_the_nth_call_is_the_same_whatever_other_calls_are_made(calls: list[int], nth: int) -> None:
+    found = due(core(f"read#{nth}=EIO"), "main", *calls)
+    reads = [i for i, nr in enumerate(calls) if nr == READ]
+    expected = [reads[nth - 1]] if len(reads) >= nth else []
+    assert [i for i, fault in enumerate(found) if fault] == expected
