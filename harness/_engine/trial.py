@@ -1,0 +1,238 @@
+"""One trial from start to end: its world is made, supervised, judged over, and nothing of it is
+left."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import resource
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from .._kernel import process, view
+from .._supervisor.answers import Answers
+from .._supervisor.core import Core
+from .._supervisor.filters import filter_of
+from .._supervisor.init import InitPlan, Program
+from .._supervisor.intake import Intake
+from .._supervisor.launch import launch
+from .._supervisor.loop import Limits, Phases, run_controlled, run_free
+from .._supervisor.outputs import Outputs, Stream
+from .._supervisor.quiescence import share_one_processor
+from .._supervisor.scheduler import Scheduler
+from .._supervisor.state import Trial
+from .._supervisor.stuck import report
+from ..calls import signal_number
+from ..schedule import Schedule
+from ..strict import sha256_of
+from ..subject import TrialPlan
+from ..trace import Event, Trace
+from ..verdict import HEAD_MAX, ClientEnd, FileChange, Outcome, Output
+
+PassOn = Callable[[int, bytes], bool]
+_ORIGINAL_CPUS = os.sched_getaffinity(0)
+_ORIGINAL_DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)
+_READ_MAX = 64 << 20  # of a file that a trial wrote; a sparse one may have any size
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialResult:
+    """What one trial gave. *schedule* is its plan's with the switches that its policy drew: it
+    repeats the trial."""
+
+    outcome: Outcome
+    trace: Trace
+    schedule: Schedule
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "outcome": self.outcome.to_json(),
+            "trace": self.trace.lines(),
+            "schedule": self.schedule.to_json(),
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def from_json(cls, obj: dict[str, Any]) -> Self:
+        return cls(
+            outcome=Outcome.from_json(obj["outcome"]),
+            trace=Trace(events=tuple(Event.parse(line) for line in obj["trace"])),
+            schedule=Schedule.from_json(obj["schedule"]),
+            seconds=obj["seconds"],
+        )
+
+
+def run_trial(
+    plan: TrialPlan, *, stop_fd: int | None = None, pass_on: PassOn | None = None
+) -> TrialResult:
+    """Run one trial.
+
+    *stop_fd*: when it becomes readable the trial is given up and `KeyboardInterrupt` raised.
+    *pass_on* gets what the trial writes as it comes. Raises `SubjectError` (with an exit status)
+    when the subject cannot run, `MachineError` when this machine cannot hold a trial. However it
+    ends, no process, mount or file of the trial is left.
+    """
+    began = time.monotonic()
+    process.run_anywhere(_ORIGINAL_CPUS)  # a trial before this one may have pinned us
+    outputs = Outputs(pass_on)
+    stdin = _stdin(plan)
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        world = launch(_init_plan(plan, outputs, stdin, null))
+    except BaseException:
+        outputs.close()
+        raise
+    finally:
+        os.close(stdin)
+        os.close(null)
+    outputs.release_write_ends()
+    ready = plan.in_trial(plan.ready) if plan.ready else None
+    trial = Trial(world, Core(plan.schedule), plan.schedule, plan.roots, ready)
+    try:
+        return _supervised(plan, trial, outputs, stop_fd, began)
+    finally:
+        world.kill()
+        trial.close()
+        world.close()
+        outputs.close()
+
+
+def _supervised(
+    plan: TrialPlan, trial: Trial, outputs: Outputs, stop_fd: int | None, began: float
+) -> TrialResult:
+    world, core = trial.world, trial.core
+    intake, answers = Intake(trial, outputs), Answers(trial)
+    if stop_fd is not None:
+        intake.watch(stop_fd)
+    before = view.nodes(world.layers)
+    phases = Phases(trial, signal_number(plan.stop))
+    limits = Limits(int(plan.deadline_s * 1e9), plan.step_limit, time.monotonic_ns)
+    rng = random.Random(plan.schedule.seed) if plan.policy == "random" else None
+    scheduler = Scheduler(plan.schedule.switches, rng)
+    if plan.schedule.mode == "controlled":
+        share_one_processor(world.pid, plan.cpu)
+        outside = plan.host_network or _is_outside(plan)
+        run_controlled(trial, intake, answers, phases, scheduler, limits, outside_may_act=outside)
+    else:
+        run_free(trial, intake, answers, phases, limits)
+    if trial.ended == "cancelled":
+        raise KeyboardInterrupt
+    if trial.refusal is not None:
+        raise trial.refusal
+    waits = report(trial) if trial.ended != "exited" else trial.reason
+    left = (task.name for task in trial.alive() if task.kernel_state() not in "ZX")
+    leftovers = tuple(sorted(left))
+    world.kill()
+    outputs.close()
+    after = view.nodes(world.layers)
+    outcome = Outcome(
+        end=trial.ended,  # type: ignore[arg-type]
+        status=trial.statuses.get(plan.roots[0]),
+        clients=tuple(
+            ClientEnd(role=name, status=trial.statuses[name])
+            for name in plan.roots[1:]
+            if name in trial.statuses
+        ),
+        stdout=_output(outputs.streams[0]),
+        stderr=_output(outputs.streams[1]),
+        files=_changes(world.layers, before, after),
+        leftovers=leftovers,
+        fired=tuple(core.fired),
+        seen=tuple(core.seen),
+        not_applied=tuple(scheduler.not_applied()),
+        report=waits,
+    )
+    schedule = plan.schedule
+    if scheduler.decided and plan.policy == "random":
+        schedule = replace(schedule, switches=tuple(scheduler.decided))
+    return TrialResult(
+        outcome=outcome,
+        trace=trial.text(),
+        schedule=schedule,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _init_plan(plan: TrialPlan, outputs: Outputs, stdin: int, null: int) -> InitPlan:
+    env = {name: plan.in_trial(value) for name, value in plan.environment.items()}
+    programs: list[Program] = []
+    for command in (plan.command, *(client.command for client in plan.clients)):
+        words = tuple(plan.in_trial(word) for word in command)
+        programs.append(Program(words, env, (stdin if not programs else null, *outputs.write_ends)))
+    return InitPlan(
+        programs=tuple(programs),
+        view=_view(plan),
+        files=tuple(
+            (file.path, file.mode, file.data or b"")
+            for file in plan.inputs
+            if file.data is not None
+        ),
+        filter=filter_of(plan.schedule, watch_listen=plan.ready is not None),
+        own_network=not plan.host_network,
+        descriptors=_ORIGINAL_DESCRIPTORS,
+        gains_privileges=os.geteuid() == 0,
+    )
+
+
+def _view(plan: TrialPlan) -> view.ViewPlan:
+    return view.ViewPlan(plan.cwd, plan.home, plan.bind, plan.write)
+
+
+def _stdin(plan: TrialPlan) -> int:
+    """The descriptor that the subject reads: the runner's own, nothing, or a file in memory."""
+    if plan.stdin is None:
+        return os.dup(0)
+    if not plan.stdin:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    os.write(fd, plan.stdin)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def _is_outside(plan: TrialPlan) -> bool:
+    """Whether somebody beyond the trial may still write what it reads."""
+    if plan.stdin is not None:
+        return False
+    kind = os.fstat(0).st_mode
+    return not stat.S_ISREG(kind) and not (stat.S_ISCHR(kind) and not os.isatty(0))
+
+
+def _output(stream: Stream) -> Output:
+    head = bytes(stream.kept[:HEAD_MAX]).decode("utf-8", "backslashreplace")
+    return Output(size=stream.size, sha256=stream.digest.hexdigest(), head=head)
+
+
+def _changes(layers: int, before: view.Nodes, after: view.Nodes) -> tuple[FileChange, ...]:
+    found = []
+    for path, (node, below) in sorted(after.items()):
+        if path in before and before[path][0] == node:
+            continue
+        digest = _digest(layers, below, node)
+        size = node.size if digest or node.kind == "file" else 0
+        found.append(
+            FileChange(path=path, kind=node.kind, mode=node.mode, size=size, sha256=digest)
+        )
+    for path in sorted(before.keys() - after.keys()):
+        found.append(FileChange(path=path, kind="deleted", mode=0, size=0, sha256=""))
+    return tuple(found)
+
+
+def _digest(layers: int, below: str, node: view.Node) -> str:
+    """SHA-256 of a file's contents or a link's target; empty when it has neither, when it is too
+    large to read, or not ours to."""
+    if node.kind == "symlink":
+        return sha256_of(os.fsencode(os.readlink(below, dir_fd=layers)))
+    if node.kind != "file" or node.size > _READ_MAX:
+        return ""
+    try:
+        fd = os.open(below, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=layers)
+    except PermissionError:
+        return ""
+    with open(fd, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

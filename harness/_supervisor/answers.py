@@ -1,0 +1,272 @@
+"""What goes out: the answer to each parked call, as the schedule says, and its line in the
+trace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+
+from .._kernel import process
+from .._kernel.seccomp import Notification
+from .._kernel.uapi import (
+    CLONE_THREAD,
+    CLONE_VFORK,
+    ERESTARTNOHAND,
+    ERESTARTNOINTR,
+    ERESTARTSYS,
+)
+from ..calls import BY_NR, NR, errno_number, numbers, signal_number
+from ..fault import CrashAfterFault, CrashFault, ErrnoFault, HoldFault, ShortFault, SignalFault
+from .core import Armed
+from .decode import PATHS, read_paths
+from .emulate import is_ready, shorten
+from .intake import CLONES, EXECS
+from .state import Trial
+from .tasks import FREE, HELD, PARKED, Task
+
+_RESTART = {"sys": ERESTARTSYS, "nohand": ERESTARTNOHAND, "no": ERESTARTNOINTR}
+_EINTR, _ENOSYS = 4, 38
+#: After these, time may wake a task: a trial that has used one is never declared stuck early.
+_TIMERS = numbers("alarm setitimer timer_settime timerfd_settime")
+#: After these, parked tasks may have been killed.
+_DEADLY = EXECS | numbers(
+    "kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal exit exit_group ioctl"
+)
+_CLONE, _CLONE3, _VFORK, _CLOSE, _LISTEN, _SECCOMP, _URING, _SETSOCKOPT = (
+    NR[name]
+    for name in (
+        *("clone", "clone3", "vfork", "close"),
+        *("listen", "seccomp", "io_uring_setup", "setsockopt"),
+    )
+)
+#: Calls that tell us something, or that we answer ourselves.
+_SPECIAL = CLONES | _DEADLY | _TIMERS | {_LISTEN, _SECCOMP, _URING, _SETSOCKOPT}
+#: SO_RCVTIMEO and SO_SNDTIMEO, old and new, <asm-generic/socket.h>
+_SOCKET_TIMEOUTS = (20, 21, 66, 67)
+
+Paths = tuple[bytes | None, ...]
+
+
+class Answers:
+    """Answers for one trial. Owns no descriptor."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self._listener = trial.world.listener
+
+    def release(self, task: Task) -> None:
+        """Answer the call that *task* is parked with, and write it into the trace."""
+        notif = task.call
+        assert notif is not None
+        nr = notif[3]
+        paths: Paths = ()
+        if nr in PATHS:
+            try:
+                paths = read_paths(notif, task.memory())
+            except OSError:
+                pass  # it is gone; the answer will tell
+        due = task.due
+        if due is not None:
+            task.due = None
+            self._fault(task, due, notif, paths)
+        elif nr not in _SPECIAL or not self._special(task, nr, notif):
+            self._proceed(task, notif, paths)
+
+    def is_transfer_ready(self, task: Task) -> bool:
+        """Whether a short transfer that had to wait can go on."""
+        assert task.call is not None
+        return is_ready(BY_NR[task.call[3]], task.call[6:], tgid=task.tgid)
+
+    # The two ways to answer
+
+    def _proceed(self, task: Task, notif: Notification, paths: Paths, action: str = "-") -> None:
+        self._record(task, action, notif, paths)
+        self._let_pass(task, notif)
+
+    def _let_pass(self, task: Task, notif: Notification) -> None:
+        self._let_go(task)
+        try:
+            self._listener.proceed(notif[0])
+        except OSError:
+            pass  # ENOENT: it died while parked; the next look at its state says so
+
+    def _answer(self, task: Task, value: int, error: int = 0) -> None:
+        assert task.call is not None
+        self._let_go(task)
+        try:
+            self._listener.answer(task.call[0], value, error)
+        except OSError:
+            pass
+
+    def _let_go(self, task: Task) -> None:
+        if task.state == PARKED:
+            self._trial.parked.remove(task)
+        task.state = FREE
+
+    def _record(self, task: Task, action: str, notif: Notification, paths: Paths) -> None:
+        self._trial.trace.append((task.name, task.nth, action, notif, paths))
+
+    # Faults
+
+    def _fault(self, task: Task, due: Armed, notif: Notification, paths: Paths) -> None:
+        fault = due.at.fault
+        self._trial.disturbed = True
+        if isinstance(fault, ShortFault):
+            self._shorten(task, due, fault.count, notif, paths)
+            return
+        self._trial.core.fire(due)
+        nr = notif[3]
+        if isinstance(fault, CrashAfterFault):
+            if nr in _SPECIAL and self._special(task, nr, notif):
+                return
+            task.after = "crash"
+            self._proceed(task, notif, paths, "crash-after")
+        elif isinstance(fault, ErrnoFault):
+            self._record(task, f"fail:{fault.errno}", notif, paths)
+            if nr == _CLOSE:
+                self._close_all_the_same(task, notif)
+            self._answer(task, 0, errno_number(fault.errno))
+        elif isinstance(fault, HoldFault):
+            self._record(task, "hold", notif, paths)
+            self._let_go(task)
+            task.state = HELD
+        elif isinstance(fault, CrashFault):
+            self._record(task, f"crash:{fault.signal}", notif, paths)
+            self._crash(task, signal_number(fault.signal))
+        elif isinstance(fault, SignalFault):
+            self._record(task, f"signal:{fault.signal}", notif, paths)
+            number = signal_number(fault.signal)
+            interrupts = task.acts_on(number)
+            self._signal(task, number)
+            if interrupts:
+                self._answer(task, 0, _RESTART[BY_NR[nr].restart])
+            else:  # nothing would turn a restart into an answer: the program would see errno 512
+                self._let_pass(task, notif)
+
+    def _close_all_the_same(self, task: Task, notif: Notification) -> None:
+        """The kernel closes even when close(2) fails. We cannot make the task do it, but a dummy
+        put on the number closes what was there."""
+        fd = notif[6] & 0xFFFFFFFF
+        if not os.path.lexists(f"/proc/{task.tid}/fd/{fd}"):
+            return
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            self._listener.add_fd(notif[0], null, at=fd)
+        except OSError:
+            pass  # it died
+        finally:
+            os.close(null)
+
+    def _crash(self, task: Task, number: int) -> None:
+        if number == signal.SIGKILL or not task.acts_on(number):
+            self._let_go(task)
+            process.kill(task.tgid, signal.SIGKILL)
+            return
+        # It may catch the signal; then it ends at its next call all the same.
+        task.after = "crash"
+        self._signal(task, number)
+        self._answer(task, 0, _EINTR)
+
+    def _signal(self, task: Task, number: int) -> None:
+        try:
+            process.signal_task(task.tgid, task.tid, number)
+        except ProcessLookupError:
+            pass  # it died
+
+    def _shorten(
+        self, task: Task, due: Armed, count: int, notif: Notification, paths: Paths
+    ) -> None:
+        def give(fd: int, cloexec: bool) -> int:
+            return self._listener.add_fd(notif[0], fd, cloexec=cloexec)
+
+        try:
+            done = shorten(
+                BY_NR[notif[3]], notif[6:], count, memory=task.memory(), tgid=task.tgid, give=give
+            )
+        except OSError:
+            self._proceed(task, notif, paths)  # it died under our hands
+            return
+        task.waiting = done.kind == "wait"
+        if done.kind == "wait":
+            task.due = due
+            if task.state != PARKED:
+                task.state = PARKED
+                self._trial.parked.append(task)
+        elif done.kind == "continue":
+            self._proceed(task, notif, paths)
+        else:
+            self._trial.core.fire(due)
+            self._record(task, f"short:{count}", notif, paths)
+            if done.sigpipe:
+                self._signal(task, signal.SIGPIPE)
+            if done.kind == "fail":
+                self._answer(task, 0, done.value)
+            else:
+                self._answer(task, done.value)
+
+    # Calls that are more than a call
+
+    def _special(self, task: Task, nr: int, notif: Notification) -> bool:
+        """Note what such a call means, before it passes; True when it is answered already."""
+        trial = self._trial
+        if nr in CLONES:
+            flags = self._clone_flags(task, nr, notif)
+            task.vforking = bool(flags & CLONE_VFORK) and not flags & CLONE_THREAD
+            trial.cloning = task
+        elif nr in _DEADLY:
+            trial.disturbed = True
+            if nr in EXECS:
+                task.after = "exec"
+        elif nr in _TIMERS or (
+            nr == _SETSOCKOPT and notif[7] == socket.SOL_SOCKET and notif[8] in _SOCKET_TIMEOUTS
+        ):
+            trial.timers = True
+        elif nr == _LISTEN and not trial.is_ready:
+            if self._listens_where_asked(task, notif[6] & 0xFFFFFFFF):
+                trial.listening = task
+        elif nr == _SECCOMP:
+            self._record(task, "refuse:listener", notif, ())
+            trial.refuse(
+                f"{task.name} wants a seccomp listener of its own, and a task can have only one: "
+                "run it without its sandbox (often --no-sandbox)"
+            )
+            return True
+        elif nr == _URING and trial.schedule.mode == "controlled":
+            self._record(task, "refuse:ENOSYS", notif, ())
+            self._answer(task, 0, _ENOSYS)
+            return True
+        return False
+
+    def _clone_flags(self, task: Task, nr: int, notif: Notification) -> int:
+        """The flags of a call that makes a task. Source: clone(2)."""
+        if nr == _CLONE:
+            return notif[6]
+        if nr == _CLONE3:
+            try:
+                return int(struct.unpack("=Q", task.memory().read(notif[6], 8))[0])
+            except OSError:
+                return 0  # the kernel will answer EFAULT
+        return CLONE_VFORK if nr == _VFORK else 0
+
+    def _listens_where_asked(self, task: Task, fd: int) -> bool:
+        try:
+            pidfd = process.open_pidfd(task.tgid)
+            try:
+                with socket.socket(fileno=process.get_fd(pidfd, fd)) as duplicate:
+                    name = duplicate.getsockname()
+            finally:
+                os.close(pidfd)
+            base = os.readlink(f"/proc/{task.tid}/cwd")
+        except OSError:
+            return False
+        asked = self._trial.ready
+        assert asked is not None
+        if isinstance(name, tuple):
+            return asked == f":{name[1]}"
+        if isinstance(name, bytes):  # an abstract name
+            return asked == "@" + name[1:].decode(errors="surrogateescape")
+        return os.path.normpath(os.path.join(base, name)) == os.path.normpath(
+            os.path.join(base, asked)
+        )

@@ -1,0 +1,206 @@
+"""What comes in: notifications become parked tasks, init's packets become statuses, outputs are
+drained.
+
+Every notification is attributed to a task; a task that is not known yet is the child of the one
+whose clone is under way.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import signal
+from collections.abc import Callable
+
+from .._kernel import process
+from .._kernel.seccomp import Notification
+from .._kernel.uapi import AUDIT_ARCH_X86_64
+from ..calls import numbers
+from .outputs import Outputs
+from .state import Trial
+from .tasks import FREE, PARKED, Task, children_of, kinship_of
+
+CLONES = numbers("clone clone3 fork vfork")
+EXECS = numbers("execve execveat")
+ENDS = numbers("exit exit_group")
+
+
+class Intake:
+    """Receives for one trial. Owns no descriptor."""
+
+    #: Who is told of each call at once, instead of finding it parked; for free mode.
+    at_once: Callable[[Task], None] | None = None
+
+    def __init__(self, trial: Trial, outputs: Outputs) -> None:
+        self._trial = trial
+        self._listener = trial.world.listener
+        self._outputs = outputs
+        self._poll = select.poll()
+        self._sources: dict[int, Callable[[], None]] = {}
+        self._vital = (self._listener.fd, trial.world.control.fileno())
+        self._add(self._listener.fd, self._receive)
+        self._add(trial.world.control.fileno(), self._hear_init)
+        for fd in outputs.fds:
+            self._add(fd, lambda fd=fd: self._drain(fd))  # type: ignore[misc]
+
+    def _add(self, fd: int, take: Callable[[], None]) -> None:
+        self._sources[fd] = take
+        self._poll.register(fd, select.POLLIN)
+
+    def watch(self, fd: int) -> None:
+        """Give the trial up when *fd* becomes readable: whoever asked for it wants it to stop, or
+        is gone."""
+        self._add(fd, lambda: self._trial.end("cancelled"))
+
+    def pump(self, timeout_ms: float) -> bool:
+        """Take in what has come, after waiting up to *timeout_ms* for it; whether anything came."""
+        came = False
+        for fd, what in self._poll.poll(timeout_ms):
+            if what & select.POLLIN:
+                self._sources[fd]()
+                came = True
+            elif fd in self._vital:
+                self._trial.refuse("the trial's init died")  # POLLHUP alone would come for ever
+            else:
+                self._poll.unregister(fd)  # every writer of this output is gone
+        return came
+
+    def _drain(self, fd: int) -> None:
+        if not self._outputs.drain(fd):
+            self._poll.unregister(fd)
+
+    def _hear_init(self) -> None:
+        trial = self._trial
+        try:
+            packet = trial.world.receive()
+        except EOFError:
+            trial.refuse("the trial's init died")
+            return
+        if packet is None:
+            return
+        if "error" in packet:
+            trial.refuse(packet["error"], 127 if packet["errno"] == errno.ENOENT else 126)
+        elif "end" in packet:
+            trial.statuses[trial.roots[packet["end"]]] = packet["status"]
+
+    def _receive(self) -> None:
+        try:
+            notif = self._listener.receive()
+        except OSError:
+            return  # the task died, or a signal took its call back, before we looked
+        task = self._trial.tasks.get(notif[1]) or self._adopt(notif[1])
+        if task.role is None or not task.begun:
+            self._let_pass(task, notif)
+        else:
+            self._arrive(task, notif)
+
+    def _let_pass(self, task: Task, notif: Notification) -> None:
+        """A call of init's, or of a root that has not executed its command yet: never counted,
+        never traced."""
+        if task.after == "begin" and task.has_executed():
+            task.begun = True
+            self._trial.limit(task)
+            self._arrive(task, notif)
+            return
+        if task.role is not None and notif[3] in EXECS:
+            task.after = "begin"
+        if task.role is None and notif[3] in CLONES:
+            self._trial.cloning = task
+        try:
+            self._listener.proceed(notif[0])
+        except OSError:
+            pass  # it died
+
+    def _arrive(self, task: Task, notif: Notification) -> None:
+        """One call of a task: counted, and parked."""
+        trial = self._trial
+        role = task.role
+        assert role is not None
+        task.call = notif
+        task.vforking = False
+        if task is trial.listening:
+            trial.has_listened()
+        if task.after:
+            if task.after == "crash":
+                process.kill(task.tgid, signal.SIGKILL)
+                return
+            task.after = ""
+            task.forget_image()
+        if notif[4] != AUDIT_ARCH_X86_64:
+            trial.refuse(
+                f"{task.name} makes 32-bit calls, whose numbers mean others: use a 64-bit build"
+            )
+            return
+        nr = notif[3]
+        task.due = trial.core.count(role, nr)
+        task.nth = role.counts[nr]
+        task.total = role.total
+        if self.at_once is not None:
+            if nr in ENDS:
+                self._adopt_children(task)  # when it is gone, nothing tells whose they are
+            self.at_once(task)
+        else:
+            task.state = PARKED
+            trial.parked.append(task)
+
+    def _adopt(self, tid: int) -> Task:
+        """The task of a thread that is not known yet, and with it those of its elder siblings."""
+        trial = self._trial
+        tgid, ppid = kinship_of(tid)
+        if trial.cloning is None and (role := trial.known.get(tid)) is not None:
+            # A thread that was not the first has executed a program: it is the first one now.
+            task = trial.tasks[tid] = Task(tid, tgid, role)
+            return task
+        parent = trial.cloning or self._parent(ppid if tgid == tid else tgid)
+        if parent is not None and parent.role is not None:
+            self._adopt_children(parent)
+            if trial.cloning is None:  # which of its threads was it?
+                for thread in list(trial.tasks.values()):
+                    if thread.tgid == parent.tgid and thread is not parent:
+                        self._adopt_children(thread)
+        return trial.tasks.get(tid) or self._born(parent, tid, tgid)
+
+    def _parent(self, tid: int) -> Task | None:
+        """The task of a process that has a child; it may not have called yet, nor its parent."""
+        task = self._trial.tasks.get(tid)
+        if task is None and tid and tid not in self._trial.known:
+            task = self._adopt(tid)
+        return task
+
+    def _adopt_children(self, parent: Task) -> None:
+        """Make tasks of all whom *parent* has made and whom we do not know, in order of birth."""
+        for tid in children_of(parent):
+            if tid not in self._trial.known:
+                self._born(parent, tid, kinship_of(tid)[0])
+
+    def _born(self, parent: Task | None, tid: int, tgid: int) -> Task:
+        trial = self._trial
+        trial.cloning = None
+        if parent is None or parent.role is None:
+            # Init sleeps in its vfork while it starts a command; an orphan that it inherited from
+            # somebody who was killed comes at another time.
+            starts = trial.starting and trial.init.kernel_state() == "D"
+            name = trial.starting.pop(0) if starts else f"unknown/{len(trial.known)}"
+            task = Task(tid, tgid, trial.core.root(name))
+            task.begun = name.startswith("unknown")
+        else:
+            task = Task(tid, tgid, trial.core.born(parent.role, thread=tgid == parent.tgid))
+            trial.limit(task)
+        trial.tasks[tid] = task
+        trial.known[tid] = task.role
+        return task
+
+    def find_child(self) -> bool:
+        """Look for the child of the clone under way, if one is; False while it may still come."""
+        trial = self._trial
+        parent = trial.cloning
+        if parent is None:
+            return True
+        # Before the children: it may run between the two looks, and would seem to have none.
+        is_back = parent.state != FREE or (not parent.vforking and parent.kernel_state() in "SZXT")
+        self._adopt_children(parent)
+        if trial.cloning is None:
+            return True
+        if is_back:
+            trial.cloning = None  # it has come back, or ended, without a child
+        return is_back

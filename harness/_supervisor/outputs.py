@@ -1,0 +1,92 @@
+"""What a trial writes on stdout and stderr: drained as it comes, counted, its head kept, passed on
+to whoever listens."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable
+
+_PIPE_SIZE = 1 << 20  # the most that an unprivileged user may ask for; F_SETPIPE_SZ, fcntl(2)
+_F_SETPIPE_SZ = 1031
+KEPT_MAX = 4 << 20
+
+
+class Stream:
+    """One output: its first KEPT_MAX bytes, its size and its digest."""
+
+    def __init__(self) -> None:
+        self.kept = bytearray()
+        self.size = 0
+        self.digest = hashlib.sha256()
+
+    def add(self, data: bytes) -> None:
+        """Take more of it."""
+        self.size += len(data)
+        self.digest.update(data)
+        if len(self.kept) < KEPT_MAX:
+            self.kept += data[: KEPT_MAX - len(self.kept)]
+
+
+class Outputs:
+    """Two pipes, `stdout` and `stderr`, whose write ends go to the trial.
+
+    *pass_on* is called with (1 or 2, data) as data comes; when it returns False nobody reads that
+    output any more, and the pipe is closed, so that the writer learns of it as it would without us.
+    """
+
+    def __init__(self, pass_on: Callable[[int, bytes], bool] | None = None) -> None:
+        self.streams = (Stream(), Stream())
+        self._pass_on = pass_on
+        self._reads: dict[int, int] = {}
+        writes = []
+        for number in 0, 1:
+            read, write = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(read, False)
+            try:
+                fcntl.fcntl(read, _F_SETPIPE_SZ, _PIPE_SIZE)
+            except OSError:
+                # over the user's limit: the pipe stays small, and writers wait for us more often
+                pass
+            self._reads[read] = number
+            writes.append(write)
+        self.write_ends = (writes[0], writes[1])
+
+    @property
+    def fds(self) -> list[int]:
+        """The descriptors to poll."""
+        return list(self._reads)
+
+    def drain(self, fd: int) -> bool:
+        """Take what waits on *fd*; False when it is over, and *fd* closed."""
+        number = self._reads[fd]
+        try:
+            data = os.read(fd, _PIPE_SIZE)
+        except BlockingIOError:
+            return True
+        if data:
+            self.streams[number].add(data)
+            if self._pass_on is None or self._pass_on(number + 1, data):
+                return True
+        del self._reads[fd]
+        os.close(fd)
+        return False
+
+    def release_write_ends(self) -> None:
+        """Init has its own copies now."""
+        for fd in self.write_ends:
+            os.close(fd)
+        self.write_ends = (-1, -1)
+
+    def close(self) -> None:
+        """Take what is left and close. The streams stay."""
+        for fd in self.write_ends:
+            if fd >= 0:
+                os.close(fd)
+        for fd in list(self._reads):
+            while fd in self._reads:
+                before = self.streams[self._reads[fd]].size
+                if self.drain(fd) and self.streams[self._reads[fd]].size == before:
+                    os.close(fd)
+                    del self._reads[fd]

@@ -1,0 +1,94 @@
+"""Knowing that no task of a trial can run until we answer one.
+
+The supervisor and the trial share one processor. While the supervisor has run without being
+switched out, no task of the trial has run: so what it read from /proc in that time is a snapshot.
+Whether it was switched out, the kernel counts (ru_nvcsw and ru_nivcsw of getrusage(2)). Real-time
+priority, where it is allowed, only makes the wait shorter: the proof is the same for every user.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable
+
+from .._kernel import process
+from .intake import Intake
+from .state import Trial
+from .tasks import FREE
+
+_YIELDS = 3  # before we sleep instead: a computation takes longer than a call
+_SLEEP_MS = 1
+_PRIORITY = 1
+
+
+def share_one_processor(init: int, cpu: int | None) -> int:
+    """Pin ourselves and *init*, which has not forked yet, to one processor: *cpu*, or any that we
+    are allowed; which one.
+
+    Where we may, both also run in real time: then busy neighbours cannot slow a step down. At one
+    priority, so that sched_yield(2) lets the whole trial go first, and a task that computes for
+    ever still leaves us our turns. (Above us it would take the processor for good, and not even
+    SIGKILL could end us.)
+    """
+    allowed = sorted(os.sched_getaffinity(0))
+    chosen = cpu if cpu is not None and cpu in allowed else allowed[os.getpid() % len(allowed)]
+    process.pin(0, chosen)
+    process.pin(init, chosen)
+    try:
+        process.schedule_in_real_time(init, _PRIORITY)
+        process.schedule_in_real_time(0, _PRIORITY)
+    except PermissionError:
+        pass  # an ordinary user: slower beside busy neighbours, as exact
+    return chosen
+
+
+def wait_until_quiescent(trial: Trial, intake: Intake, expired: Callable[[], bool]) -> bool:
+    """Take in what comes until every task is parked, asleep or gone; False when *expired* says so
+    before that."""
+    tries = 0
+    os.sched_yield()  # whoever was answered runs now, and what it does next is there to be taken in
+    while not trial.is_over():
+        before = _switches()
+        if intake.pump(0):
+            tries = 0
+            continue
+        if not intake.find_child() or anyone_runs(trial):  # in this order: a child found runs
+            tries += 1
+            if tries <= _YIELDS:
+                os.sched_yield()
+                continue
+            if expired():
+                return False
+            intake.pump(_SLEEP_MS)
+        elif _switches() == before:
+            trial.disturbed = False
+            return True
+    return False
+
+
+def anyone_runs(trial: Trial) -> bool:
+    """Whether a task may run; those that are gone are forgotten on the way.
+
+    A parked task sleeps for us (in D, as only a fatal signal wakes it) and need not be looked at,
+    unless something may have killed it. A vfork parent is in D until its child lets it go. Any
+    other D is disk or locks, and ends by itself. Who is in S sleeps only when it is off the
+    processor's queue too.
+    """
+    running = False
+    for task in list(trial.tasks.values()):
+        if task.state == FREE or trial.disturbed:
+            state = task.kernel_state()
+            if state in "ZX" and task.role is not None:
+                trial.forget(task)
+            elif state == "R" or (
+                task.state == FREE
+                and (task.is_still_awake() if state == "S" else state == "D" and not task.vforking)
+            ):
+                running = True
+    return running
+
+
+def _switches() -> int:
+    usage = resource.getrusage(resource.RUSAGE_THREAD)
+    return usage.ru_nvcsw + usage.ru_nivcsw

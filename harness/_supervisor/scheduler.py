@@ -1,0 +1,109 @@
+"""Which parked task goes next: the default policy, the schedule's switches, and a random policy
+that is written down.
+
+Pure: it sees names and counts, never a process. Source of the idea that a schedule lists only
+deviations from a default: delay-bounded scheduling (Emmi, Qadeer, Rakamaric, POPL 2011).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from ..schedule import Switch, Trigger
+
+
+class Parked(Protocol):
+    """A task that waits for its answer: its role, and the call it is about to make."""
+
+    @property
+    def name(self) -> str:
+        """The role."""
+
+    @property
+    def call_name(self) -> str:
+        """The kernel's name of the call."""
+
+    @property
+    def nth(self) -> int:
+        """How many times the role has made this call, this one included."""
+
+    @property
+    def total(self) -> int:
+        """How many counted calls the role has made, this one included."""
+
+
+Choice = TypeVar("Choice", bound=Parked)
+
+#: How many steps in a row a task may make while others wait for their turn. A loop that polls never
+#: blocks, and what it polls for is somebody else's work.
+QUANTUM = 200
+
+
+class Scheduler:
+    """Chooses, and keeps what it decided.
+
+    Default policy: the task that ran last goes on until it blocks or has used up its QUANTUM (then
+    the next in order of birth goes); else the first in order of
+    birth. A switch makes another task go at one event. *rng*, when given, draws among all parked
+    tasks instead. `decided` has every deviation from the default policy, so that the default policy
+    with these switches repeats the trial.
+    """
+
+    def __init__(self, switches: Sequence[Switch], rng: random.Random | None = None) -> None:
+        self.decided: list[Switch] = []
+        self._not_applied: list[int] = []
+        self._rng = rng
+        self._current = ""
+        self._streak = 0
+        self._switches: dict[tuple[str, str, int], list[tuple[int, Switch]]] = {}
+        for index, switch in enumerate(switches):
+            address = (switch.at.role, switch.at.call, switch.at.first)
+            self._switches.setdefault(address, []).append((index, switch))
+
+    def not_applied(self) -> list[int]:
+        """Indexes of the switches whose event has not come, or came when their target could not
+        run."""
+        waiting = [index for queue in self._switches.values() for index, _ in queue]
+        return sorted(self._not_applied + waiting)
+
+    def choose(self, parked: Sequence[Choice]) -> Choice:
+        """The one of *parked* (at least one, in order of birth) that goes next."""
+        default = chosen = self._default(parked)
+        if self._switches:
+            chosen = self._switched(default, parked)
+        elif self._rng is not None and len(parked) > 1:
+            chosen = self._rng.choice(parked)
+        if chosen is not default:
+            at = Trigger(role=default.name, call="*", first=default.total, last=default.total)
+            self.decided.append(Switch(at=at, run=chosen.name))
+        contended = len(parked) > 1 and chosen.name == self._current
+        self._streak = self._streak + 1 if contended else 1
+        self._current = chosen.name
+        return chosen
+
+    def _default(self, parked: Sequence[Choice]) -> Choice:
+        for index, task in enumerate(parked):
+            if task.name == self._current:
+                if self._streak >= QUANTUM:
+                    return parked[(index + 1) % len(parked)]
+                return task
+        return parked[0]
+
+    def _switched(self, default: Choice, parked: Sequence[Choice]) -> Choice:
+        for address in (
+            (default.name, "*", default.total),
+            (default.name, default.call_name, default.nth),
+        ):
+            queue = self._switches.get(address)
+            if not queue:
+                continue
+            index, switch = queue.pop(0)
+            if not queue:
+                del self._switches[address]
+            for task in parked:
+                if task.name == switch.run:
+                    return task
+            self._not_applied.append(index)
+        return default

@@ -1,0 +1,147 @@
+"""What is known of one trial while it runs: its tasks, its trace, and how it ended. Shared by
+intake and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .._kernel import process
+from .._kernel.seccomp import Notification
+from ..errors import SubjectError
+from ..schedule import Schedule, role_matches
+from ..trace import Event, Trace
+from .core import Core, Role
+from .decode import event
+from .launch import World
+from .tasks import PARKED, Task
+
+#: An event before it is text. Of a call: role, nth, action, notification, paths; of a mark, which
+#: has no notification: `-`, nth, name, None, arguments.
+RawEvent = tuple[str, int, str, Notification | None, tuple[Any, ...]]
+
+
+class Trial:
+    """One trial's tasks and trace, until `ended` says why it is over.
+
+    *roots* are the roles of the commands in the order in which init was given them. *ready* is
+    where the service must listen before the clients start, None when they need not wait.
+    """
+
+    def __init__(
+        self, world: World, core: Core, schedule: Schedule, roots: Sequence[str], ready: str | None
+    ) -> None:
+        self.world = world
+        self.core = core
+        self.schedule = schedule
+        self.roots = tuple(roots)
+        self.ready = ready
+        self.is_ready = ready is None
+        self.trace: list[RawEvent] = []
+        self.init = Task(world.pid, world.pid, None)
+        self.tasks: dict[int, Task] = {world.pid: self.init}
+        self.parked: list[Task] = []
+        #: Every thread id ever met, with its role: also of those that are gone.
+        self.known: dict[int, Role | None] = {world.pid: None}
+        #: The one task whose clone(2) has been let through, until its child is known.
+        self.cloning: Task | None = None
+        #: The task whose listen(2) makes the service ready, while it is under way.
+        self.listening: Task | None = None
+        #: Roles of commands that init has been told to start and that have no task yet.
+        self.starting: list[str] = []
+        self.disturbed = False  # something may have killed parked tasks: look at them too
+        self.timers = False  # a timer may wake a task without anybody's call
+        self.statuses: dict[str, int] = {}
+        self.ended = ""  # or: exited, stuck, deadline, steps, refused, cancelled
+        self.reason = ""
+        self.refusal: SubjectError | None = None
+        self._marks: dict[str, int] = {}
+
+    def mark(self, name: str, *args: str) -> None:
+        """Write a phase or a note into the trace."""
+        self._marks[name] = nth = self._marks.get(name, 0) + 1
+        self.trace.append(("-", nth, name, None, args))
+
+    def enter(self, phase: str) -> None:
+        """Begin *phase*."""
+        self.core.phase = phase
+        self.mark("phase", phase)
+
+    def end(self, why: str, reason: str = "") -> None:
+        """The trial is over; the first reason stands."""
+        if not self.ended:
+            self.ended, self.reason = why, reason
+
+    def is_over(self) -> bool:
+        """Whether the trial has ended, for whatever reason."""
+        return bool(self.ended)
+
+    def refuse(self, reason: str, status: int = 125) -> None:
+        """The trial cannot go on: the subject does, or is, what cannot be held."""
+        if not self.ended:
+            self.refusal = SubjectError(reason, status)
+            self.end("refused", reason)
+
+    def start(self, number: int) -> None:
+        """Have init start command *number*."""
+        self.starting.append(self.roots[number])
+        self.world.send({"start": number})
+
+    def signal(self, role: str, number: int) -> None:
+        """Send a signal to the process of *role*, if it still lives."""
+        self.disturbed = True
+        for task in self.tasks.values():
+            if task.name == role and task.tgid == task.tid:
+                process.kill(task.tgid, number)
+
+    def alive(self) -> list[Task]:
+        """The subject's and the clients' tasks, in order of birth."""
+        return [task for task in self.tasks.values() if task.role is not None]
+
+    def limit(self, task: Task) -> None:
+        """Set the schedule's resource limits on a task that has just been born. Source:
+        prlimit(2)."""
+        import resource
+
+        for limit in self.schedule.limits:
+            if role_matches(limit.role, task.name):
+                kind = getattr(resource, f"RLIMIT_{limit.resource}")
+                try:
+                    resource.prlimit(task.tid, kind, (limit.value, limit.value))
+                except ProcessLookupError:
+                    return  # it died
+                except OSError as error:
+                    most = resource.getrlimit(kind)[1]
+                    self.refuse(f"limit {limit}: {error.strerror}; here at most {most}")
+
+    def forget(self, task: Task) -> None:
+        """The task is gone."""
+        if task.state == PARKED and task in self.parked:
+            self.parked.remove(task)
+        task.close()
+        self.tasks.pop(task.tid, None)
+        if task is self.listening:
+            self.listening = None
+        if task is self.cloning:
+            self.cloning = None
+
+    def close(self) -> None:
+        """Give up what is held of the tasks that are left. When PID 1 has been killed."""
+        for task in self.tasks.values():
+            task.close()
+
+    def has_listened(self) -> None:
+        """The listen(2) under way, if one is, has been passed: its caller goes on, or sleeps."""
+        if self.listening is not None:
+            self.is_ready, self.listening = True, None
+
+    def text(self) -> Trace:
+        """The trace, in its canonical form."""
+        return Trace(events=tuple(_event(raw) for raw in self.trace))
+
+
+def _event(raw: RawEvent) -> Event:
+    role, nth, what, notif, rest = raw
+    if notif is None:
+        return Event.mark(what, nth, *rest)
+    return event(role, nth, what, notif, rest)

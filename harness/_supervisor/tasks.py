@@ -1,0 +1,181 @@
+"""The tasks of a trial as the supervisor holds them: one object a thread, with its state read from
+/proc.
+
+A task is parked (its call waits for our answer), free (runs, or sleeps in the kernel), held (parked
+for good) or gone. Source: proc_pid_stat(5).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+from .._kernel.memory import Memory
+from .._kernel.seccomp import Notification
+from .core import Armed, Role
+from .decode import call_name
+
+_FLAGS = 6  # of the fields that follow the command's name
+_IGNORED_BY_DEFAULT = frozenset((signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH))
+_PF_FORKNOEXEC = 0x40  # <linux/sched.h>
+PARKED, FREE, HELD, GONE = "parked", "free", "held", "gone"
+
+
+class Task:
+    """One thread of the subject, a client, or init (which has no role)."""
+
+    __slots__ = (
+        "after",
+        "begun",
+        "call",
+        "due",
+        "image",
+        "nth",
+        "role",
+        "stat_fd",
+        "state",
+        "syscall_fd",
+        "tgid",
+        "tid",
+        "total",
+        "vforking",
+        "waiting",
+    )
+
+    def __init__(self, tid: int, tgid: int, role: Role | None) -> None:
+        self.tid = tid
+        self.tgid = tgid
+        self.role = role
+        self.state = FREE
+        self.begun = True  # false for a root until its command has been executed
+        self.call: Notification | None = None  # the call it waits with, or made last
+        self.nth = 0
+        self.total = 0
+        self.due: Armed | None = None  # the fault whose turn it is at this call
+        self.waiting = False  # a short transfer that waits for its descriptor to be ready
+        # what happens at the next call: "exec", "crash" (the fault was crash-after), or nothing
+        self.after = ""
+        self.vforking = False
+        self.image: Memory | None = None
+        self.stat_fd = _open(tid, "stat")
+        self.syscall_fd: int | None = None  # opened when it is needed
+
+    @property
+    def name(self) -> str:
+        """The role's name, or `init`."""
+        return self.role.name if self.role else "init"
+
+    @property
+    def call_name(self) -> str:
+        """The kernel's name of the call it waits with, or made last."""
+        return call_name(self.call[3]) if self.call else "-"
+
+    def kernel_state(self) -> str:
+        """The state letter of proc_pid_stat(5); `X` when the task is no more.
+
+        As long as /proc itself says X the task is on its way out and counts as running, `R`: the
+        last thread of a process tells the parent of its end only when it is released.
+        """
+        if self.stat_fd < 0:
+            return "X"
+        try:
+            data = os.pread(self.stat_fd, 512, 0)
+        except OSError:
+            return "X"
+        letter = chr(data[data.rindex(b")") + 2])
+        return "R" if letter == "X" else letter
+
+    def is_still_awake(self) -> bool:
+        """Whether a task in state S has yet to give up the processor, or to find that it need not
+        sleep: it says S before it looks, and was switched out in between. Source: the kernel waits
+        until the task is off its queue before it answers for /proc/TID/syscall."""
+        if self.syscall_fd is None:
+            self.syscall_fd = _open(self.tid, "syscall")
+        try:
+            return os.pread(self.syscall_fd, 8, 0).startswith(b"running")
+        except OSError:
+            return False  # it is gone, which its state will say; or may not be asked (Yama)
+
+    def has_executed(self) -> bool:
+        """Whether its process has executed a program since it was forked. False after an execve(2)
+        that failed, true when it is gone."""
+        try:
+            data = os.pread(self.stat_fd, 512, 0)
+        except OSError:
+            return True
+        return not int(data[data.rindex(b")") + 2 :].split()[_FLAGS]) & _PF_FORKNOEXEC
+
+    def acts_on(self, number: int) -> bool:
+        """Whether signal *number*, sent now, does anything now: it is neither blocked nor ignored.
+        Source: proc_pid_status(5)."""
+        masks = {b"SigBlk": 0, b"SigIgn": 0, b"SigCgt": 0}
+        try:
+            with open(f"/proc/{self.tid}/status", "rb") as file:
+                for line in file:
+                    name, _, value = line.partition(b":")
+                    if name in masks:
+                        masks[name] = int(value, 16)
+        except OSError:
+            return True  # it is gone
+        bit = 1 << number - 1
+        if (masks[b"SigBlk"] | masks[b"SigIgn"]) & bit:
+            return False
+        return bool(masks[b"SigCgt"] & bit) or number not in _IGNORED_BY_DEFAULT
+
+    def memory(self) -> Memory:
+        """The memory of the program it runs now. `OSError` when it is gone."""
+        if self.image is None:
+            self.image = Memory(self.tid)
+        return self.image
+
+    def forget_image(self) -> None:
+        """The program was replaced: its memory is another."""
+        if self.image is not None:
+            self.image.close()
+            self.image = None
+
+    def close(self) -> None:
+        """Give up all descriptors on it."""
+        self.state = GONE
+        self.forget_image()
+        for fd in (self.stat_fd, self.syscall_fd):
+            if fd is not None and fd >= 0:
+                os.close(fd)
+        self.stat_fd, self.syscall_fd = -1, None
+
+
+def _open(tid: int, name: str) -> int:
+    """A descriptor on a file of the thread's, -1 when it is gone."""
+    try:
+        return os.open(f"/proc/{tid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def children_of(task: Task) -> Iterator[int]:
+    """The processes that *task* made and the threads of its own process, as thread ids, the dead
+    ones included. Source: proc_tid_children(5)."""
+    try:
+        with open(f"/proc/{task.tgid}/task/{task.tid}/children", "rb") as file:
+            yield from map(int, file.read().split())
+        yield from map(int, os.listdir(f"/proc/{task.tgid}/task"))
+    except OSError:
+        return
+
+
+def kinship_of(tid: int) -> tuple[int, int]:
+    """The process that thread *tid* belongs to, and its parent; *tid* itself and 0 when it is
+    gone. Source: proc_pid_status(5)."""
+    tgid, ppid = tid, 0
+    try:
+        with open(f"/proc/{tid}/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"Tgid:"):
+                    tgid = int(line[5:])
+                elif line.startswith(b"PPid:"):
+                    ppid = int(line[5:])
+                    break
+    except OSError:
+        pass
+    return tgid, ppid

@@ -1,0 +1,222 @@
+"""The arguments of the command line, and the texts that teach it. Parses; does nothing."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from . import __version__
+from .errors import UsageError
+from .subject import DEADLINE_S, STEP_LIMIT
+
+Act = Callable[[argparse.Namespace], int]
+
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|)")
+_SECONDS_MAX = 1e9  # as a recording holds
+_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+
+_TOP = """\
+harness runs a command as a trial: in namespaces of its own, one task at a time, with faults at
+chosen system calls; and runs a recorded trial again, exactly.
+
+  harness run --fault 'write#1=ENOSPC' -- sh -c 'echo hi'    what does it do when the disk is full?
+  harness run --fault 'read#*=short(1)' -- gzip -c FILE      and when each read gives one byte?
+  harness run --seed 7 --record r.json -- ./script           another interleaving, recorded
+  harness replay r.json                                      the same again
+  harness doctor                                             what can this machine do?
+"""
+
+_RUN = """\
+Run CMD as a trial. What it writes never reaches this machine (except through --write); its output
+does. A fault is [ROLE:]CALL[#N][@PHASE]=FAULT:
+
+  ROLE   main, the command itself (service, when there are clients); main/0 its first child,
+         main/0/2 that one's third; main#1 its first thread; client/0 ...
+         A pattern: * within a level, ** across levels
+  CALL   a system call by its kernel name, a glob, or a family: io net fs process time
+  N      the first (default), 2 the second, * every one, 3+ from the third; counted within the
+         role from its first call on, in whatever phase
+  PHASE  start, work (default), stop, settle
+  FAULT  ENOSPC or any other errno   the call fails
+         short(N)                    it moves N bytes only
+         hold                        it never returns
+         crash, crash(SEGV)          the process is killed at the call
+         crash-after                 it is killed when the call is done
+         signal(TERM)                the signal arrives at the call
+
+exit status: the command's own, 128+N when signal N killed it; 3 a fault did not fire; 124 it did
+not end (deadline, stuck, step limit); 125 harness could not run it; 126 not executable;
+127 not found.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument errors as ours: one line, and the exit status of the subcommand."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)  # a script means what it says
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
+    """The whole command line; *acts* has the function for each subcommand by its name."""
+    raw = argparse.RawDescriptionHelpFormatter
+    top = _Parser(prog="harness", description=_TOP, formatter_class=raw)
+    top.add_argument("--version", action="version", version=f"harness {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser(
+        "run",
+        help="run a command under faults, as a trial",
+        usage="harness run [OPTION ...] -- CMD [ARG ...]",
+        description=_RUN,
+        formatter_class=raw,
+    )
+    add = run.add_argument
+    add(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="FAULT",
+        help="a fault (repeatable), as above",
+    )
+    add(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="[ROLE:]RES=N",
+        help="a resource limit: NOFILE NPROC AS FSIZE STACK",
+    )
+    add("--schedule", metavar="FILE", help="faults, switches and limits from a JSON file")
+    add("--seed", type=int, metavar="N", help="draw from N which task goes next at each step")
+    add(
+        "--mode",
+        choices=("controlled", "free"),
+        help="controlled (default): one task at a time; free: faults only, all at once",
+    )
+    add(
+        "--record",
+        metavar="FILE",
+        help="write a recording, for harness replay; it holds the files that the trial read",
+    )
+    add(
+        "--client",
+        action="append",
+        default=[],
+        metavar="[NAME=]CMD",
+        help="run CMD beside it, as role client/NAME (repeatable)",
+    )
+    add("--ready", metavar="PATH|:PORT", help="start the clients when the service listens there")
+    add(
+        "--stop",
+        default="TERM",
+        metavar="SIG",
+        help="how a service is stopped after its clients (default TERM)",
+    )
+    add("--stdin", metavar="FILE", help="what it reads (default: harness's own standard input)")
+    add(
+        "--env",
+        action="append",
+        default=[],
+        metavar="K[=V]",
+        help="a variable; without V: as it is here (default: PATH as here, LANG=C.UTF-8, "
+        "HOME={dir}, PYTHONHASHSEED=0)",
+    )
+    add(
+        "--deadline",
+        type=_duration,
+        default=DEADLINE_S,
+        metavar="TIME",
+        help=f"when it must have ended (default {DEADLINE_S:g}s)",
+    )
+    add(
+        "--steps",
+        type=_positive,
+        default=STEP_LIMIT,
+        metavar="N",
+        help=f"how many calls it may make (default {STEP_LIMIT})",
+    )
+    add(
+        "--bind",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="show a path that the trial's own /tmp, /run or /trial hides",
+    )
+    add(
+        "--write",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="let what it writes below PATH through",
+    )
+    add("--net", choices=("own", "host"), default="own", help="host: share this machine's network")
+    add("-q", "--quiet", action="store_true", help="do not say how it ended")
+    add(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="-- CMD ...",
+        help="the command and its arguments",
+    )
+    run.set_defaults(act=acts["run"])
+
+    again = commands.add_parser(
+        "replay",
+        help="run recorded trials again",
+        usage="harness replay [OPTION ...] [ID | FILE | DIR | latest]",
+        description=(
+            "Run a recording again and judge it: REPRODUCED, FIXED, CHANGED or INCONCLUSIVE. "
+            "Without a name: every recording in .harness/. Data files are as they were recorded; "
+            "the program is the one that is here now. "
+            "Exit status: 0 nothing found or fixed; 1 a finding; 2 usage; 3 it cannot be said."
+        ),
+    )
+    again.add_argument("--times", type=_positive, default=1, metavar="N", help="run it N times")
+    again.add_argument(
+        "--exact",
+        action="store_true",
+        help="a trace that differs from the recorded one is an error (3)",
+    )
+    again.add_argument(
+        "name", nargs="?", metavar="ID|FILE|DIR|latest", help="default: all in .harness/"
+    )
+    again.set_defaults(act=acts["replay"])
+
+    show = commands.add_parser(
+        "show",
+        help="show a recording",
+        description="Show a recording: what was run, what went wrong, and the events around it.",
+    )
+    show.add_argument("--text", action="store_true", help="as text (the default)")
+    show.add_argument(
+        "--all", action="store_true", help="every event, not only those around the fault"
+    )
+    show.add_argument("name", metavar="ID|FILE|latest")
+    show.set_defaults(act=acts["show"])
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="what this machine can do",
+        description="Try what trials need, and name the command that gives what is missing.",
+    )
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.set_defaults(act=acts["doctor"])
+    return top
+
+
+def _duration(text: str) -> float:
+    form = _DURATION.fullmatch(text)
+    seconds = float(form["number"]) * _UNITS[form["unit"]] if form else 0.0
+    if not 0 < seconds < _SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: 500ms, 10s, 2m")
+    return seconds
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
