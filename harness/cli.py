@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import os
 import re
 import shlex
 import signal
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from ._engine import store
@@ -17,40 +19,88 @@ from ._engine.record import record
 from ._engine.replay import Replay, replay
 from ._engine.runner import Runner, open_standard_descriptors
 from ._engine.trial import TrialResult
+from ._supervisor.launch import machine_error
 from .arguments import parser
+from .calls import signal_number
 from .errors import HarnessError, SubjectError, UsageError, printable
-from .oracle import judge, status_in_words
+from .oracle import is_unready, judge, status_in_words
 from .recording import INPUT_MAX, ClientCommand, Recording
 from .schedule import Schedule, parse_fault_at, parse_limit
 from .subject import BARE, SERVICE, TrialPlan
 
-_USAGE, _DID_NOT_FIRE, _HARNESS_FAILED, _INTERRUPTED = 2, 3, 125, 130
+_FAILED, _USAGE, _DID_NOT_FIRE, _HARNESS_FAILED, _KILLED = 1, 2, 3, 125, 128
+_OUTPUTS = {1: "standard output", 2: "standard error"}
+
+
+class _Interrupted(KeyboardInterrupt):
+    """A signal told us to end: *number*."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    _complete_standard_streams()
-    for number in signal.SIGTERM, signal.SIGHUP:
-        signal.signal(number, _interrupt)
+    failed = _HARNESS_FAILED if words[:1] == ["run"] else _USAGE
     try:
-        options = parser(_ACTS).parse_args(words)
-        return int(options.act(options))
-    except KeyboardInterrupt:
-        print("harness: interrupted; nothing is left behind", file=sys.stderr)
-        return _INTERRUPTED
+        _complete_standard_streams()
+        _heed_signals()
+        try:
+            options = parser(_ACTS).parse_args(words)
+            return int(options.act(options))
+        finally:
+            _flush()
+    except KeyboardInterrupt as interrupt:
+        _say("interrupted; nothing is left behind")
+        return _KILLED + getattr(interrupt, "number", signal.SIGINT)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains at its exit
-        return 128 + signal.SIGPIPE
-    except OSError as error:
-        print(f"harness: {error}", file=sys.stderr)
-        return _HARNESS_FAILED if words[:1] == ["run"] else _USAGE
+        return _KILLED + signal.SIGPIPE
     except SubjectError as error:
-        print(f"harness: {error}", file=sys.stderr)
+        _say(str(error))
         return error.status
     except HarnessError as error:
-        print(f"harness: {error}", file=sys.stderr)
-        return _HARNESS_FAILED if words[:1] == ["run"] else _USAGE
+        _say(str(error))
+        return failed
+    except OSError as error:
+        _say(str(machine_error("harness cannot go on", error)))
+        return failed
+
+
+def _say(text: str) -> None:
+    """One line of our own on standard error."""
+    _tell(f"harness: {text}")
+
+
+def _tell(text: str) -> None:
+    """Text on standard error; nobody is left to be told that it cannot be said."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        pass
+
+
+def _flush() -> None:
+    """Write what is still to be written on standard output, or say why it cannot be: the
+    interpreter would do so at its exit, with a traceback."""
+    try:
+        with _on_standard_output():
+            sys.stdout.flush()
+    except (BrokenPipeError, HarnessError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise
+
+
+@contextlib.contextmanager
+def _on_standard_output() -> Iterator[None]:
+    """What is printed in the block is written, or it is said why not."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # its reader knows
+    except OSError as error:
+        raise HarnessError(f"{_OUTPUTS[1]}: {error.strerror}") from None
 
 
 def _complete_standard_streams() -> None:
@@ -60,8 +110,14 @@ def _complete_standard_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
+def _heed_signals() -> None:
+    for number in signal.SIGTERM, signal.SIGHUP:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup(1) asks for
+            signal.signal(number, _interrupt)
+
+
 def _interrupt(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+    raise _Interrupted(number)
 
 
 # ---- run -----------------------------------------------------------------------------------------
@@ -80,15 +136,44 @@ def _run(options: argparse.Namespace) -> int:
     if options.record:
         store.write(record(plan, result, judge(root, outcome)), options.record)
     if outcome.report and outcome.end != "exited":
-        print(outcome.report, file=sys.stderr)
+        _tell(outcome.report)
     if not options.quiet:
-        print(f"harness: {_summary(plan, result)}", file=sys.stderr)
+        _say(_summary(plan, result))
+    lost = {fd: n for fd, n in result.not_passed_on.items() if n != errno.EPIPE}
+    for fd, number in lost.items():
+        _say(f"{_OUTPUTS[fd]}: {os.strerror(number)}: what the command writes is lost")
     unfired = [i for i, fired in enumerate(outcome.fired) if not fired]
     for index in unfired:
-        print(f"harness: {_why_not(plan, result, index)}", file=sys.stderr)
-    if not unfired and outcome.end == "exited" and outcome.report and not outcome.status:
-        return _HARNESS_FAILED  # the service ended before it was ready: its clients never ran
-    return _DID_NOT_FIRE if unfired else outcome.exit_code
+        _say(_why_not(plan, result, index))
+    if lost:
+        return _HARNESS_FAILED
+    if unfired:
+        return _DID_NOT_FIRE
+    nobody_reads = _KILLED + signal.SIGPIPE if result.not_passed_on else 0
+    return _exit_status(plan, result) or nobody_reads
+
+
+def _exit_status(plan: TrialPlan, result: TrialResult) -> int:
+    """The command's own; with clients, of service and clients the first that failed."""
+    outcome = result.outcome
+    if outcome.end != "exited" or not plan.clients:
+        return outcome.exit_code
+    ends = () if _ended_as_told(plan, result) else (outcome.exit_code,)
+    clients = (_shell_status(client.status) for client in outcome.clients)
+    failed = [status for status in (*ends, *clients) if status]
+    if is_unready(outcome):
+        failed.append(_FAILED)  # it exits 0, but its clients never ran
+    return failed[0] if failed else 0
+
+
+def _shell_status(status: int) -> int:
+    signal = status & 0x7F
+    return _KILLED + signal if signal else status >> 8
+
+
+def _ended_as_told(plan: TrialPlan, result: TrialResult) -> bool:
+    """Whether the service died of the very signal by which it was told to end."""
+    return result.outlived_clients and result.outcome.status == signal_number(plan.stop)
 
 
 def _summary(plan: TrialPlan, result: TrialResult) -> str:
@@ -105,6 +190,8 @@ def _summary(plan: TrialPlan, result: TrialResult) -> str:
         how = "did not start"
     else:
         how = status_in_words(outcome.status)
+    if plan.clients and outcome.end == "exited" and _ended_as_told(plan, result):
+        how += ", as it was told to"
     said = [f"{root} {how}"]
     said += [client.describe() for client in outcome.clients]
     if outcome.end == "exited" and outcome.report:
@@ -278,9 +365,9 @@ def _replay(options: argparse.Namespace) -> int:
         for one in _distinct(replays):
             count = sum(_key(other) == _key(one) for other in replays)
             times = f" {count}/{len(replays)}" if len(replays) > 1 else ""
-            print(f"{one.word}{times}: {printable(one.reason)}")
-            if one.divergence:
-                print(*map(printable, one.divergence.split("\n")), sep="\n")
+            said = [f"{one.word}{times}: {one.reason}"]
+            said += one.divergence.split("\n") if one.divergence else []
+            _print(said)
             diverged = 3 if options.exact and one.divergence else 0
             worst = max(worst, one.exit_status, diverged)
     return worst
@@ -288,12 +375,16 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _announce(path: str, recording: Recording) -> None:
     """What is about to be executed, before it is; it cannot erase itself from a terminal."""
-    print(printable(f"{path}: {shlex.join(recording.command)}"))
-    for client in recording.clients:
-        print(printable(f"    {client.name}: {shlex.join(client.command)}"))
-    for at in recording.schedule.faults:
-        print(f"    {at}")
-    sys.stdout.flush()
+    said = [f"{path}: {shlex.join(recording.command)}"]
+    said += [f"    {client.name}: {shlex.join(client.command)}" for client in recording.clients]
+    said += [f"    {at}" for at in recording.schedule.faults]
+    _print(said)
+
+
+def _print(lines: Sequence[str]) -> None:
+    """Lines on standard output, at once, with nothing in them that a terminal would act on."""
+    with _on_standard_output():
+        print(*map(printable, lines), sep="\n", flush=True)
 
 
 def _key(one: Replay) -> tuple[str, str, str]:
@@ -308,14 +399,15 @@ def _show(options: argparse.Namespace) -> int:
     from .report.text import show
 
     for path in store.find(options.name):
-        print(show(store.load(path), whole=options.all))
+        _print(show(store.load(path), whole=options.all).split("\n"))
     return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:
     from .doctor import main as examine
 
-    return examine(json=options.json)
+    with _on_standard_output():
+        return examine(json=options.json)
 
 
 _ACTS = {"run": _run, "replay": _replay, "show": _show, "doctor": _doctor}

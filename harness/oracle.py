@@ -1,7 +1,8 @@
 """What a trial's outcome says about the subject: findings, judged afterwards. Pure.
 
 Without a golden outcome (that of the fault-free run) a trial is judged by itself: it must end, and
-exit 0; where there are clients they must, for the service is told to end. With one, it must be
+exit 0; where there are clients they must, for the service is told to end, once it has been ready.
+With one, it must be
 honest: either the result is the golden one, or the failure is to be seen; and only a fault that has
 fired excuses a failure, so when none has, the order of events alone must not matter. What a trial
 leaves is only held against it when the golden run does not leave it.
@@ -31,6 +32,11 @@ def judge(root: str, outcome: Outcome, golden: Outcome | None = None) -> Verdict
     return Verdict(status="PASS", findings=())
 
 
+def is_unready(outcome: Outcome) -> bool:
+    """Whether the service ended before it was ready, so that its clients never ran."""
+    return outcome.end == "exited" and bool(outcome.report)
+
+
 def status_in_words(status: int) -> str:
     """`exits 1` or `dies of SIGSEGV`, from a wait status."""
     signal = status & 0x7F
@@ -49,7 +55,14 @@ def _statuses(root: str, outcome: Outcome) -> dict[str, int]:
     return own | {client.role: client.status for client in outcome.clients}
 
 
+def _never_ready(root: str, outcome: Outcome) -> Finding:
+    what = f"{status_in_words(outcome.status or 0)} before it is ready"
+    return Finding(oracle="ready", role=root, what=what, detail=outcome.stderr.head)
+
+
 def _by_itself(root: str, outcome: Outcome) -> list[Finding]:
+    if is_unready(outcome):
+        return [_never_ready(root, outcome)]
     return [
         Finding(
             oracle="status", role=role, what=status_in_words(status), detail=outcome.stderr.head
@@ -72,6 +85,11 @@ def _against(root: str, outcome: Outcome, golden: Outcome) -> list[Finding]:
         if status != ends_of_golden.get(role) and _is_own_fault(status)
     ]
     is_seen_to_fail = ends != ends_of_golden or outcome.stderr != golden.stderr
+    if is_unready(outcome) and not is_unready(golden):
+        # That the clients did not run is our doing; the service itself must be seen to fail.
+        is_seen_to_fail = bool(outcome.status) or outcome.stderr != golden.stderr
+        if not is_seen_to_fail or not any(outcome.fired):
+            return [*found, _never_ready(root, outcome)]
     if not is_seen_to_fail or not any(outcome.fired):
         found += _differences(root, outcome, golden)
     for role in sorted(set(outcome.leftovers) - set(golden.leftovers)):

@@ -9,8 +9,8 @@ import random
 import resource
 import stat
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from .._kernel import process, view
@@ -21,7 +21,7 @@ from .._supervisor.init import InitPlan, Program
 from .._supervisor.intake import Intake
 from .._supervisor.launch import launch
 from .._supervisor.loop import Limits, Phases, run_controlled, run_free
-from .._supervisor.outputs import Outputs, Stream
+from .._supervisor.outputs import Outputs
 from .._supervisor.quiescence import share_one_processor
 from .._supervisor.scheduler import Scheduler
 from .._supervisor.state import Trial
@@ -31,7 +31,7 @@ from ..schedule import Schedule
 from ..strict import sha256_of
 from ..subject import TrialPlan
 from ..trace import Event, Trace
-from ..verdict import HEAD_MAX, ClientEnd, FileChange, Outcome, Output
+from ..verdict import ClientEnd, FileChange, Outcome
 
 PassOn = Callable[[int, bytes], bool]
 _ORIGINAL_CPUS = os.sched_getaffinity(0)
@@ -41,13 +41,20 @@ _READ_MAX = 64 << 20  # of a file that a trial wrote; a sparse one may have any 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialResult:
-    """What one trial gave. *schedule* is its plan's with the switches that its policy drew: it
-    repeats the trial."""
+    """What one trial gave.
+
+    *schedule* is its plan's with the switches that its policy drew: it repeats the trial.
+    *outlived_clients*: the service ended after all of its clients, so after it was told to.
+    *not_passed_on*: of our standard output (1) and error (2) the errno by which they refused what
+    the trial wrote.
+    """
 
     outcome: Outcome
     trace: Trace
     schedule: Schedule
     seconds: float
+    outlived_clients: bool = False
+    not_passed_on: Mapping[int, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -55,6 +62,8 @@ class TrialResult:
             "trace": self.trace.lines(),
             "schedule": self.schedule.to_json(),
             "seconds": self.seconds,
+            "outlived_clients": self.outlived_clients,
+            "not_passed_on": list(self.not_passed_on.items()),
         }
 
     @classmethod
@@ -64,16 +73,23 @@ class TrialResult:
             trace=Trace(events=tuple(Event.parse(line) for line in obj["trace"])),
             schedule=Schedule.from_json(obj["schedule"]),
             seconds=obj["seconds"],
+            outlived_clients=obj["outlived_clients"],
+            not_passed_on=dict(obj["not_passed_on"]),
         )
 
 
 def run_trial(
-    plan: TrialPlan, *, stop_fd: int | None = None, pass_on: PassOn | None = None
+    plan: TrialPlan,
+    *,
+    stop_fd: int | None = None,
+    pass_on: PassOn | None = None,
+    clock: Callable[[], int] = time.monotonic_ns,
 ) -> TrialResult:
     """Run one trial.
 
     *stop_fd*: when it becomes readable the trial is given up and `KeyboardInterrupt` raised.
-    *pass_on* gets what the trial writes as it comes. Raises `SubjectError` (with an exit status)
+    *pass_on* gets what the trial writes as it comes. By *clock*, in nanoseconds, the deadline is
+    measured. Raises `SubjectError` (with an exit status)
     when the subject cannot run, `MachineError` when this machine cannot hold a trial. However it
     ends, no process, mount or file of the trial is left.
     """
@@ -94,7 +110,7 @@ def run_trial(
     ready = plan.in_trial(plan.ready) if plan.ready else None
     trial = Trial(world, Core(plan.schedule), plan.schedule, plan.roots, ready)
     try:
-        return _supervised(plan, trial, outputs, stop_fd, began)
+        return _supervised(plan, trial, outputs, stop_fd, clock, began)
     finally:
         world.kill()
         trial.close()
@@ -103,7 +119,12 @@ def run_trial(
 
 
 def _supervised(
-    plan: TrialPlan, trial: Trial, outputs: Outputs, stop_fd: int | None, began: float
+    plan: TrialPlan,
+    trial: Trial,
+    outputs: Outputs,
+    stop_fd: int | None,
+    clock: Callable[[], int],
+    began: float,
 ) -> TrialResult:
     world, core = trial.world, trial.core
     intake, answers = Intake(trial, outputs), Answers(trial)
@@ -111,7 +132,7 @@ def _supervised(
         intake.watch(stop_fd)
     before = view.nodes(world.layers)
     phases = Phases(trial, signal_number(plan.stop))
-    limits = Limits(int(plan.deadline_s * 1e9), plan.step_limit, time.monotonic_ns)
+    limits = Limits(int(plan.deadline_s * 1e9), plan.step_limit, clock)
     rng = random.Random(plan.schedule.seed) if plan.policy == "random" else None
     scheduler = Scheduler(plan.schedule.switches, rng)
     if plan.schedule.mode == "controlled":
@@ -138,12 +159,12 @@ def _supervised(
             for name in plan.roots[1:]
             if name in trial.statuses
         ),
-        stdout=_output(outputs.streams[0]),
-        stderr=_output(outputs.streams[1]),
+        stdout=outputs.streams[0].seen(),
+        stderr=outputs.streams[1].seen(),
         files=_changes(world.layers, before, after),
         leftovers=leftovers,
         fired=tuple(core.fired),
-        seen=tuple(core.seen),
+        seen=tuple(core.seen()),
         not_applied=tuple(scheduler.not_applied()),
         report=waits,
     )
@@ -155,6 +176,7 @@ def _supervised(
         trace=trial.text(),
         schedule=schedule,
         seconds=time.monotonic() - began,
+        outlived_clients=[*trial.statuses][len(plan.clients) :] == [plan.roots[0]],
     )
 
 
@@ -201,11 +223,6 @@ def _is_outside(plan: TrialPlan) -> bool:
         return False
     kind = os.fstat(0).st_mode
     return not stat.S_ISREG(kind) and not (stat.S_ISCHR(kind) and not os.isatty(0))
-
-
-def _output(stream: Stream) -> Output:
-    head = bytes(stream.kept[:HEAD_MAX]).decode("utf-8", "backslashreplace")
-    return Output(size=stream.size, sha256=stream.digest.hexdigest(), head=head)
 
 
 def _changes(layers: int, before: view.Nodes, after: view.Nodes) -> tuple[FileChange, ...]:

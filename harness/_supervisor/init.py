@@ -58,6 +58,13 @@ class InitPlan(NamedTuple):
     host_name: str = "trial"
 
 
+class _Prepared(NamedTuple):
+    """What init has prepared: the file of each program, and the descriptor of the view's layers."""
+
+    programs: tuple[str, ...]
+    layers: int
+
+
 def main(control: socket.socket, plan: InitPlan) -> NoReturn:
     """Be PID 1. Every error before the filter is installed goes to the runner as a packet."""
     try:
@@ -66,14 +73,13 @@ def main(control: socket.socket, plan: InitPlan) -> NoReturn:
         process.die_with_parent()
         if not control.recv(_PACKET):
             os._exit(1)  # the runner died before the parent-death signal was set
-        paths = _prepare(plan)
-        layers = paths.pop()
+        made = _prepare(plan)
         listener = _install(plan.filter)
         # Not socket.send_fds: it drops the flags.
-        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [listener, layers]))
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [listener, made.layers]))
         control.sendmsg([b"{}"], [rights], HAND_OVER_FLAGS)
         os.close(listener)
-        os.close(layers)
+        os.close(made.layers)
     except SubjectError as error:
         _report(control, {"error": str(error), "status": error.status})
     except MachineError as error:
@@ -82,7 +88,7 @@ def main(control: socket.socket, plan: InitPlan) -> NoReturn:
         where = f" ({error.filename})" if error.filename else ""
         _report(control, {"error": f"{error.strerror}{where}", "errno": error.errno})
     else:
-        _serve(control, plan, paths)
+        _serve(control, plan, made.programs)
     os._exit(1)
 
 
@@ -113,9 +119,8 @@ def _close_all_but(keep: set[int]) -> None:
     os.closerange(last + 1, 2**31 - 1)  # close_range(2): there may be some above the limit
 
 
-def _prepare(plan: InitPlan) -> list[Any]:
-    """Everything before the filter: the path of each program, and last the descriptor of the view's
-    layers."""
+def _prepare(plan: InitPlan) -> _Prepared:
+    """Everything before the filter."""
     os.setsid()
     os.umask(0o022)
     if plan.own_network:
@@ -126,12 +131,16 @@ def _prepare(plan: InitPlan) -> list[Any]:
     resource.setrlimit(resource.RLIMIT_NOFILE, plan.descriptors)
     process.disable_address_randomisation()
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    return [*(find_program(p.argv[0], p.env.get("PATH", ""), plan) for p in plan.programs), layers]
+    return _Prepared(
+        tuple(find_program(p.argv[0], p.env.get("PATH", ""), plan) for p in plan.programs), layers
+    )
 
 
 def find_program(name: str, search: str, plan: InitPlan) -> str:
     """The file that *name* stands for, searched as execvp(3) does. Raises `SubjectError` with the
     status of timeout(1)."""
+    if not name:
+        raise SubjectError("the name of the program is empty", 127)
     if "/" in name:
         candidates = [name]
     else:
@@ -223,13 +232,18 @@ def _serve(control: socket.socket, plan: InitPlan, paths: Sequence[str]) -> NoRe
 
 def _asked_for(control: socket.socket) -> list[int]:
     """The programs to start now: several, as signals that come together are one; or none, for a
-    signal of the subject's."""
+    signal of the subject's. Ends this process when the runner is gone."""
     numbers: list[int] = []
     while True:
         try:
-            numbers.append(json.loads(control.recv(_PACKET, socket.MSG_DONTWAIT))["start"])
+            packet = control.recv(_PACKET, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return numbers
+        except ConnectionResetError:
+            packet = b""  # it went with packets of ours unread
+        if not packet:
+            os._exit(1)
+        numbers.append(json.loads(packet)["start"])
 
 
 #: Of a file that is there, and may be executed: execve(2).

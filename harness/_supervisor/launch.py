@@ -3,8 +3,10 @@ hands over."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -131,7 +133,20 @@ def _hand_over(pid: int, control: socket.socket) -> World:
         raise SubjectError(answer["error"], answer["status"])
     if "fix" in answer:
         raise MachineError(answer["error"], fix=answer["fix"])
-    raise MachineError(
-        f"the trial's view cannot be built: {answer['error']}",
-        fix="harness doctor says what is missing",
-    )
+    why = OSError(answer["errno"], answer["error"])
+    raise machine_error("the trial's view cannot be built", why)
+
+
+def machine_error(what: str, error: OSError) -> MachineError:
+    """*what* cannot be, as the kernel said by *error*; with the fix, where the errno tells it."""
+    where = f" ({error.filename})" if error.filename else ""
+    message = f"{what}: {error.strerror}{where}"
+    if error.errno == errno.EMFILE:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return MachineError(
+            f"{message}; the limit is {limit}",
+            fix="ulimit -n 4096 (above the limit of `ulimit -Hn` only as root)",
+        )
+    if error.errno == errno.ENFILE:
+        return MachineError(message, fix="sudo sysctl -w fs.file-max=1000000")
+    return MachineError(message, fix="harness doctor says what is missing")

@@ -1,4 +1,4 @@
-"""What a trial writes on stdout and stderr: drained as it comes, counted, its head kept, passed on
+"""What a trial writes on stdout and stderr: drained as it comes, digested, its head kept, passed on
 to whoever listens."""
 
 from __future__ import annotations
@@ -8,25 +8,30 @@ import hashlib
 import os
 from collections.abc import Callable
 
+from ..verdict import HEAD_MAX, Output
+
 _PIPE_SIZE = 1 << 20  # the most that an unprivileged user may ask for; F_SETPIPE_SZ, fcntl(2)
 _F_SETPIPE_SZ = 1031
-KEPT_MAX = 4 << 20
 
 
 class Stream:
-    """One output: its first KEPT_MAX bytes, its size and its digest."""
+    """One output as it comes. Only its head is kept: a trial may write without end."""
 
     def __init__(self) -> None:
-        self.kept = bytearray()
         self.size = 0
-        self.digest = hashlib.sha256()
+        self._head = b""
+        self._digest = hashlib.sha256()
 
     def add(self, data: bytes) -> None:
         """Take more of it."""
         self.size += len(data)
-        self.digest.update(data)
-        if len(self.kept) < KEPT_MAX:
-            self.kept += data[: KEPT_MAX - len(self.kept)]
+        self._digest.update(data)
+        self._head += data[: HEAD_MAX - len(self._head)]
+
+    def seen(self) -> Output:
+        """What has come until now; as `Output.of` all of it."""
+        head = self._head.decode("utf-8", "backslashreplace")
+        return Output(size=self.size, sha256=self._digest.hexdigest(), head=head)
 
 
 class Outputs:

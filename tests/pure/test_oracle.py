@@ -98,6 +98,23 @@ def test_without_a_golden_run_a_trial_must_exit_0() -> None:
     assert found(replace(GOLDEN, status=3 << 8), None) == [("status", "exits 3")]
 
 
+UNREADY = replace(GOLDEN, report="service ended before it was ready")
+
+
+def test_a_service_that_ends_before_it_is_ready_is_a_finding_whatever_its_status() -> None:
+    assert found(UNREADY, None) == [("ready", "exits 0 before it is ready")]
+    assert found(replace(UNREADY, status=768), None) == [("ready", "exits 3 before it is ready")]
+
+
+def test_a_fault_excuses_a_service_that_is_not_ready_only_when_it_is_seen_to_fail() -> None:
+    fired = {"fired": (1,), "seen": (1,)}
+    silent = replace(UNREADY, stderr=SERVED.stderr, **fired)
+    assert found(silent, SERVED) == [("ready", "exits 0 before it is ready")]
+    assert found(replace(silent, stderr=Output.of(b"no memory\n")), SERVED) == []
+    assert found(replace(silent, status=256), SERVED) == []
+    assert found(replace(UNREADY, status=256), SERVED) == [("ready", "exits 1 before it is ready")]
+
+
 def test_without_a_golden_run_the_clients_must_exit_0_and_the_service_end_as_it_was_told_to() -> (
     None
 ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 import subprocess
 import sys
@@ -53,10 +54,11 @@ def test_a_closed_standard_input_is_an_empty_one() -> None:
     assert _closing("<&-", "run", "-q", "--record", "/dev/null", "--", "cat").returncode == 0
 
 
-def test_a_closed_standard_output_is_nobodys() -> None:
-    done = _closing(">&-", "run", "--", "sh", "-c", "echo lost; exit 3")
-    assert (done.returncode, done.stdout) == (3, "")
-    assert "main exits 3" in done.stderr
+def test_a_closed_standard_output_is_said_when_something_is_written() -> None:
+    done = _closing(">&-", "run", "-q", "--", "sh", "-c", "echo lost; exit 3")
+    refused(done, 125, "standard output: Bad file descriptor")
+    silent = _closing(">&-", "run", "-q", "--", "sh", "-c", "exit 3")
+    assert (silent.returncode, silent.stdout, silent.stderr) == (3, "", "")
 
 
 def test_a_closed_standard_error_does_not_move_to_the_output() -> None:
@@ -67,7 +69,72 @@ def test_a_closed_standard_error_does_not_move_to_the_output() -> None:
 
 
 def test_all_three_closed() -> None:
-    assert _closing("<&- >&- 2>&-", "run", "--", "sh", "-c", "echo x; exit 3").returncode == 3
+    assert _closing("<&- >&- 2>&-", "run", "--", "sh", "-c", "exit 3").returncode == 3
+    assert _closing("<&- >&- 2>&-", "run", "--", "sh", "-c", "echo x; exit 3").returncode == 125
+
+
+@both_modes
+def test_output_that_cannot_be_passed_on_is_125(mode: str) -> None:
+    with open("/dev/full", "wb") as full:
+        command = ("run", "-q", "--mode", mode, "--", "echo", "hi")
+        done = harness(*command, stdout=full, stderr=subprocess.PIPE)
+    refused(done, 125, "standard output: No space left on device")
+
+
+def test_diagnostics_that_cannot_be_passed_on_are_125_and_our_own_are_not() -> None:
+    with open("/dev/full", "wb") as full:
+        command = ("run", "--", "sh", "-c")
+        lost = harness(*command, "echo hi >&2", stdout=subprocess.PIPE, stderr=full)
+        ours = harness(*command, "exit 4", stdout=subprocess.PIPE, stderr=full)
+    assert (lost.returncode, ours.returncode) == (125, 4)
+
+
+@both_modes
+def test_a_reader_that_has_gone_is_as_sigpipe_unless_the_command_failed_itself(mode: str) -> None:
+    """Quietly, as every writer into a pipe. What the command writes first it cannot know."""
+    read, write = os.pipe()
+    os.close(read)
+    for status, expected in ("0", 141), ("3", 3):
+        script = f"echo hi; exit {status}"
+        command = ("run", "-q", "--mode", mode, "--", "sh", "-c", script)
+        done = harness(*command, stdout=write, stderr=subprocess.PIPE)
+        assert (done.returncode, done.stderr) == (expected, "")
+    os.close(write)
+
+
+def test_what_other_commands_say_is_not_lost_quietly(tmp_path: Path) -> None:
+    assert harness("run", "-q", "--record", "r.json", "--", "true", cwd=tmp_path).returncode == 0
+    for command in ("show", "r.json"), ("replay", "r.json"), ("doctor",):
+        with open("/dev/full", "wb") as full:
+            done = harness(*command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)
+        refused(done, 2, "standard output: No space left on device")
+
+
+def test_a_reader_may_take_longer_than_the_deadline() -> None:
+    """The trial waits for it, and its clock with it."""
+    script = "seq 200000; exit 5"
+    command = [sys.executable, "-m", "harness", "run", "-q", "--deadline", "2s"]
+    with subprocess.Popen(
+        [*command, "--", "sh", "-c", script],
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        pidfd = os.pidfd_open(process.pid)
+        assert not select.select([pidfd], [], [], 2.5)[0], "it ended before it was read"
+        os.close(pidfd)
+        assert len(process.stdout.read().splitlines()) == 200000
+        assert process.wait(timeout=60) == 5
+
+
+@pytest.mark.parametrize("count", [*range(6, 16), 24])
+def test_too_few_descriptors_are_said_with_what_helps(count: int) -> None:
+    """Wherever they run out once Python has started: a message, and never a traceback."""
+    done = _from_shell(f'ulimit -n {count}; exec "$@"', "run", "-q", "--", "true")
+    if done.returncode == 0:
+        return
+    refused(done, 125, "open files", "ulimit -n")
 
 
 def test_nobody_reads_the_output() -> None:

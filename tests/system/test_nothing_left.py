@@ -254,7 +254,7 @@ def test_after_a_signal_to_the_command_line(name: str, mode: str, use: Use) -> N
     read_lines(process, 2)
     process.send_signal(signal.Signals[f"SIG{name}"])
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + signal.Signals[f"SIG{name}"]
     assert err == b"harness: interrupted; nothing is left behind\n"
     assert use.processes() == [], "it says so when it is so"
     use.assert_nothing_left()
@@ -267,6 +267,24 @@ def test_after_a_signal_to_the_whole_group(name: str, mode: str, use: Use) -> No
     read_lines(process, 2)
     os.killpg(process.pid, signal.Signals[f"SIG{name}"])
     process.communicate(timeout=60)
+    use.assert_nothing_left()
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored(use: Use) -> None:
+    """As nohup(1) asks for."""
+    command = use.command("-q", "--", "sh", "-c", "echo 1; read end; exit 6")
+    process = subprocess.Popen(
+        ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *command],
+        env=use.env,
+        cwd=use.work,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    read_lines(process, 1)
+    process.send_signal(signal.SIGHUP)
+    _, err = process.communicate(b"end\n", timeout=60)
+    assert (process.returncode, err) == (6, b"")
     use.assert_nothing_left()
 
 

@@ -113,6 +113,15 @@ def test_it_replays_20_of_20_when_its_directory_is_gone(case: Case) -> None:
     assert not case.folder.exists()
 
 
+def test_a_service_that_ended_before_it_was_ready_replays(tmp_path: Path) -> None:
+    service = ("--ready", "{dir}/s", "--client", "true", "--", "sh", "-c", "exit 0")
+    made = harness("run", "-q", "--record", "r.json", *service, cwd=tmp_path)
+    assert made.returncode == 1, made
+    done = harness("replay", "--exact", "r.json", cwd=tmp_path)
+    assert said(done) == ["REPRODUCED: service: exits 0 before it is ready"]
+    assert done.returncode == 1
+
+
 def test_a_random_seed_replays_from_its_switches(case: Case) -> None:
     """Two writers race; what a seed decided is in the recording."""
     race = "(cat data; echo a)>>f & (cat data; echo b)>>f & wait; tail -n 1 f | grep -q b"

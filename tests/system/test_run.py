@@ -334,6 +334,37 @@ def test_a_service_that_ends_before_it_is_ready_is_told(where: str, mode: str) -
     done = harness("run", "--mode", mode, "--ready", where, *client, "--", "sh", "-c", "exit 3")
     assert (done.returncode, done.stdout) == (3, "")
     assert "service exits 3; service ended before it was ready" in one_line(done.stderr)
+    done = harness("run", "--mode", mode, "--ready", where, *client, "--", "true")
+    assert (done.returncode, done.stdout) == (1, ""), "its status is 0, but it did not serve"
+    assert "service exits 0; service ended before it was ready" in one_line(done.stderr)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_service_that_dies_of_the_signal_that_stops_it_has_ended_well(mode: str) -> None:
+    command = ("run", "--mode", mode, "--stop", "USR1", "--client", "true", "--", "sleep", "100")
+    done = harness(*command)
+    assert done.returncode == 0
+    assert "service dies of SIGUSR1, as it was told to; client/0 exited 0" in one_line(done.stderr)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_service_that_dies_otherwise_has_not(mode: str) -> None:
+    """By another signal, or by that one before it was told to end."""
+    clients = ("--client", "sleep 0.05")
+    traps = "trap 'kill -KILL $$' TERM; while :; do sleep 0.01; done"
+    for script, status in (traps, 137), ("kill -TERM $$", 143), ("exit 9", 9):
+        done = harness("run", "--mode", mode, *clients, "--", "sh", "-c", script)
+        assert done.returncode == status, done
+        assert "as it was told to" not in done.stderr
+
+
+def test_a_client_that_fails_is_the_status_unless_the_service_fails_too() -> None:
+    clients = ("--client", "true", "--client", "sh -c 'exit 5'", "--client", "sh -c 'exit 6'")
+    assert harness("run", "-q", *clients, "--", "sleep", "100").returncode == 5
+    assert harness("run", "-q", *clients, "--", "true").returncode == 5
+    assert harness("run", "-q", *clients, "--", "sh", "-c", "exit 9").returncode == 9
+    killed = ("--client", "sh -c 'kill -HUP $$'")
+    assert harness("run", "-q", *killed, "--", "true").returncode == 129
 
 
 def test_a_service_that_never_listens_is_told() -> None:
