@@ -212,7 +212,10 @@ class Runner:
     def _how_it_died(self, plan: TrialPlan) -> str:
         if self._wait(_QUIT_S):
             died = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-            if died is not None and died.si_status == signal.SIGALRM:
+            if died is not None and (died.si_code, died.si_status) == (
+                os.CLD_KILLED,
+                signal.SIGALRM,
+            ):
                 return (
                     f"the trial did not end {_GRACE_S:g} s after its deadline of "
                     f"{plan.deadline_s:g} s, and was ended by force: a file system that hangs?"

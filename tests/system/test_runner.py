@@ -110,6 +110,8 @@ raise SystemExit(main(["run", "-q", "--", "sh", "-c", "for i in $(seq 60); do sl
 def test_init_ends_quietly_when_the_runner_has_closed_its_end() -> None:
     """Its end of the socket says end of file where a packet was announced."""
     code = """
+import socket
+from harness._supervisor import init
 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 ours.send(b'{"start": 3}')
 ours.close()
