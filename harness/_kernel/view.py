@@ -15,7 +15,7 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..verdict import FileKind
@@ -191,10 +191,12 @@ def _mount_points() -> list[str]:
     """Where something is mounted. Source: proc_pid_mountinfo(5)."""
     with open("/proc/self/mountinfo", "rb") as lines:
         fields = [line.split()[4] for line in lines]
-    return [
-        os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), field))
-        for field in fields
-    ]
+    return [os.fsdecode(_unescaped(field) if b"\\" in field else field) for field in fields]
+
+
+def _unescaped(field: bytes) -> bytes:
+    """Space, tab, newline and backslash are octal in mountinfo."""
+    return re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), field)
 
 
 def _show_top(entry: os.DirEntry[str], source: str, root: str) -> None:
@@ -459,11 +461,13 @@ def _kind_of(status: os.stat_result) -> FileKind:
     mode = status.st_mode
     if stat.S_ISCHR(mode) and status.st_rdev == 0:
         return "deleted"  # overlayfs writes a whiteout as a character device 0, 0
-    kinds: tuple[tuple[Callable[[int], bool], FileKind], ...] = (
-        (stat.S_ISREG, "file"),
-        (stat.S_ISDIR, "dir"),
-        (stat.S_ISLNK, "symlink"),
-        (stat.S_ISFIFO, "fifo"),
-        (stat.S_ISSOCK, "socket"),
-    )
-    return next((name for test, name in kinds if test(mode)), "device")
+    return _KINDS.get(stat.S_IFMT(mode), "device")
+
+
+_KINDS: dict[int, FileKind] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "dir",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}

@@ -42,7 +42,7 @@ _CLONE, _CLONE3, _VFORK, _CLOSE, _LISTEN, _SECCOMP, _URING, _SETSOCKOPT = (
     )
 )
 #: Calls that tell us something, or that we answer ourselves.
-_SPECIAL = CLONES | _DEADLY | _TIMERS | {_LISTEN, _SECCOMP, _URING, _SETSOCKOPT}
+SPECIAL = CLONES | _DEADLY | _TIMERS | {_LISTEN, _SECCOMP, _URING, _SETSOCKOPT}
 #: SO_RCVTIMEO and SO_SNDTIMEO, old and new, <asm-generic/socket.h>
 _SOCKET_TIMEOUTS = (20, 21, 66, 67)
 
@@ -71,7 +71,7 @@ class Answers:
         if due is not None:
             task.due = None
             self._fault(task, due, notif, paths)
-        elif nr not in _SPECIAL or not self._special(task, nr, notif):
+        elif nr not in SPECIAL or not self._special(task, nr, notif):
             self._proceed(task, notif, paths)
 
     def is_transfer_ready(self, task: Task) -> bool:
@@ -119,7 +119,7 @@ class Answers:
         self._trial.core.fire(due)
         nr = notif[3]
         if isinstance(fault, CrashAfterFault):
-            if nr in _SPECIAL and self._special(task, nr, notif):
+            if nr in SPECIAL and self._special(task, nr, notif):
                 return
             task.after = "crash"
             self._proceed(task, notif, paths, "crash-after")

@@ -14,11 +14,12 @@ from ..schedule import FaultAt, Schedule, role_matches
 class Armed:
     """One fault of the schedule as it watches one role: how many matching calls it counted."""
 
-    __slots__ = ("at", "counted", "index")
+    __slots__ = ("at", "counted", "index", "numbers")
 
-    def __init__(self, index: int, at: FaultAt) -> None:
+    def __init__(self, index: int, at: FaultAt, numbers: frozenset[int]) -> None:
         self.index = index
         self.at = at
+        self.numbers = numbers
         self.counted = 0
 
 
@@ -26,16 +27,24 @@ class Role:
     """A task's stable name, with its counts: calls in all, each call by number, children and
     threads born."""
 
-    __slots__ = ("armed", "births", "counts", "name", "order", "threads", "total")
+    __slots__ = ("armed", "births", "counts", "earliest", "name", "order", "threads", "total")
 
-    def __init__(self, name: str, order: int, armed: dict[int, list[Armed]]) -> None:
+    def __init__(self, name: str, order: int, watches: list[Armed]) -> None:
         self.name = name
         self.order = order
-        self.armed = armed
+        self.armed: dict[int, list[Armed]] = {}
+        #: call -> how often it must have been made before a fault can be due at it
+        self.earliest: dict[int, int] = {}
         self.total = 0
         self.counts: dict[int, int] = {}
         self.births = 0
         self.threads = 0
+        for watch in watches:
+            # One that watches several calls must be told of each, as no single call's count is its.
+            first = watch.at.at.first if len(watch.numbers) == 1 else 1
+            for nr in watch.numbers:
+                self.armed.setdefault(nr, []).append(watch)
+                self.earliest[nr] = min(first, self.earliest.get(nr, first))
 
     def __repr__(self) -> str:
         return f"<Role {self.name}>"
@@ -49,14 +58,13 @@ COUNTED = tuple(BY_NR[nr].trapped if nr in BY_NR else False for nr in range(max(
 class Core:
     """What the schedule asks for, and how much of it has happened so far.
 
-    `fired[i]` counts how often fault *i* fired, `seen[i]` how many calls its trigger counted.
+    `fired[i]` counts how often fault *i* fired.
     """
 
     def __init__(self, schedule: Schedule) -> None:
         self.phase = "start"
         self.roles: dict[str, Role] = {}
         self.fired = [0] * len(schedule.faults)
-        self.seen = [0] * len(schedule.faults)
         self._watches = [
             (index, at, frozenset(nr for nr, call in BY_NR.items() if call.name in at.calls()))
             for index, at in enumerate(schedule.faults)
@@ -64,13 +72,12 @@ class Core:
 
     def root(self, name: str) -> Role:
         """A role that no task of the trial gave birth to: the service or a client."""
-        armed: dict[int, list[Armed]] = {}
-        for index, at, numbers in self._watches:
-            if role_matches(at.at.role, name):
-                watch = Armed(index, at)
-                for nr in numbers:
-                    armed.setdefault(nr, []).append(watch)
-        role = self.roles[name] = Role(name, len(self.roles), armed)
+        watches = [
+            Armed(index, at, numbers)
+            for index, at, numbers in self._watches
+            if role_matches(at.at.role, name)
+        ]
+        role = self.roles[name] = Role(name, len(self.roles), watches)
         return role
 
     def born(self, parent: Role, *, thread: bool) -> Role:
@@ -86,15 +93,16 @@ class Core:
         in the schedule wins."""
         if nr < len(COUNTED) and COUNTED[nr]:
             role.total += 1
-        role.counts[nr] = role.counts.get(nr, 0) + 1
-        watches = role.armed.get(nr)
-        return self._due(watches) if watches else None
+        counts = role.counts
+        nth = counts[nr] = counts.get(nr, 0) + 1
+        if nr in role.armed and nth >= role.earliest[nr]:
+            return self._due(role.armed[nr], nth)
+        return None
 
-    def _due(self, watches: list[Armed]) -> Armed | None:
+    def _due(self, watches: list[Armed], nth: int) -> Armed | None:
         due: Armed | None = None
         for watch in watches:
-            watch.counted += 1
-            self.seen[watch.index] += 1
+            watch.counted = nth if len(watch.numbers) == 1 else watch.counted + 1
             trigger = watch.at.at
             last = watch.counted if trigger.last is None else trigger.last
             if (
@@ -104,6 +112,19 @@ class Core:
             ):
                 due = watch
         return due
+
+    def seen(self) -> list[int]:
+        """How many calls the trigger of each fault counted, in all roles."""
+        return [
+            sum(
+                count
+                for role in self.roles.values()
+                if role_matches(at.at.role, role.name)
+                for nr, count in role.counts.items()
+                if nr in numbers
+            )
+            for _, at, numbers in self._watches
+        ]
 
     def fire(self, watch: Armed) -> None:
         """The fault has happened: not when it was due, for the call may have died or could not be

@@ -88,6 +88,10 @@ class Intake:
             notif = self._listener.receive()
         except OSError:
             return  # the task died, or a signal took its call back, before we looked
+        self.take(notif)
+
+    def take(self, notif: Notification) -> None:
+        """One call that was received: whose it is, and then as is right for that task."""
         task = self._trial.tasks.get(notif[1]) or self._adopt(notif[1])
         if task.role is None or not task.begun:
             self._let_pass(task, notif)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .answers import Answers
+from .burst import serve_row
 from .intake import CLONES, Intake
 from .quiescence import anyone_runs, wait_until_quiescent
 from .scheduler import Scheduler
@@ -145,6 +146,8 @@ def run_free(
                 _release_all(trial, intake, answers)
             if not came or trial.ended:
                 break
+        else:
+            serve_row(trial, intake)
         if phases.advance():
             continue
         if limits.clock() > end:

@@ -40,6 +40,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.state",
         "_supervisor.intake",
         "_supervisor.answers",
+        "_supervisor.burst",
         "_supervisor.quiescence",
         "_supervisor.stuck",
         "_supervisor.loop",
