@@ -34,9 +34,11 @@ SEED = 7
 
 
 @pytest.fixture
-def trials(effort: Effort) -> int:
+def trials(effort: Effort, record_property: Callable[[str, object], None]) -> int:
     """How often a trial is repeated: 50 times, unless CI must be quick."""
-    return 50 if effort == "full" else 5
+    count = 50 if effort == "full" else 5
+    record_property("trials", count)
+    return count
 
 
 @pytest.fixture(params=["quiet", "busy"])
@@ -90,10 +92,15 @@ def assert_all_equal(results: list[TrialResult]) -> None:
 @pytest.mark.parametrize("subject", SUBJECTS)
 @pytest.mark.usefixtures("machine")
 def test_one_seed_gives_one_digest(
-    runner: Runner, subject: Subject, request: pytest.FixtureRequest, effort: Effort
+    runner: Runner,
+    subject: Subject,
+    request: pytest.FixtureRequest,
+    effort: Effort,
+    record_property: Callable[[str, object], None],
 ) -> None:
     busy = "busy" in request.node.name
     trials = 50 if effort == "full" or (busy and subject is pipeline) else 20 if busy else 10
+    record_property("trials", trials)
     results = repeat(runner, subject(seed=SEED), trials)
     assert_all_equal(results)
     assert results[0].outcome.end == "exited"

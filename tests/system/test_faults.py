@@ -449,13 +449,19 @@ _AFTER = {
 @both_modes
 @pytest.mark.parametrize("what", _AFTER)
 def test_crash_after_leaves_the_effects_of_the_call_and_no_more(
-    what: str, mode: str, runner: Runner, effort: str
+    what: str,
+    mode: str,
+    runner: Runner,
+    effort: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     command, where, left, said = _AFTER[what]
     if what == "mkdir":
         command = ("/bin/mkdir", "a", "b")
     expected = 0 if what == "pipe write" else 137  # there a child dies, and cat has the last word
-    for _ in range(50 if mode == "controlled" or effort == "full" else 10):
+    trials = 50 if mode == "controlled" or effort == "full" else 10
+    record_property("trials", trials)
+    for _ in range(trials):
         result = runner.run(plan(*command, faults=[f"{where}=crash-after"], mode=mode))
         assert (exit_status(result), result.outcome.fired) == (expected, (1,))
         assert files(result) == left

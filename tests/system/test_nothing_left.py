@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pexpect
@@ -368,9 +368,11 @@ def _kill(use: Use, process: subprocess.Popen[bytes], victim: str) -> None:
 
 
 @pytest.fixture
-def kills(effort: Effort) -> int:
+def kills(effort: Effort, record_property: Callable[[str, object], None]) -> int:
     """How often each victim is killed: 200 times in all, 24 when CI must be quick."""
-    return 25 if effort == "full" else 3
+    count = 25 if effort == "full" else 3
+    record_property("kills", count)
+    return count
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
