@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from . import __version__
+from .calls import signal_number
 from .errors import UsageError
 from .subject import DEADLINE_S, STEP_LIMIT
 
 Act = Callable[[argparse.Namespace], int]
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|)")
+_PORT = re.compile("[1-9][0-9]{0,4}")
+_PORT_MAX = 65535
 _SECONDS_MAX = 1e9  # as a recording holds
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -46,9 +49,9 @@ does. A fault is [ROLE:]CALL[#N][@PHASE]=FAULT:
          crash-after                 it is killed when the call is done
          signal(TERM)                the signal arrives at the call
 
-exit status: the command's own, 128+N when signal N killed it; 3 a fault did not fire; 124 it did
-not end (deadline, stuck, step limit); 125 harness could not run it; 126 not executable;
-127 not found.
+exit status: the command's own, 128+N when signal N killed it (with clients: of service and clients
+the first that failed); 3 a fault did not fire; 124 it did not end (deadline, stuck, step limit);
+125 harness could not run it, or not pass its output on; 126 not executable; 127 not found.
 """
 
 
@@ -91,7 +94,12 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         metavar="[ROLE:]RES=N",
         help="a resource limit: NOFILE NPROC AS FSIZE STACK",
     )
-    add("--schedule", metavar="FILE", help="faults, switches and limits from a JSON file")
+    add(
+        "--schedule",
+        type=_file,
+        metavar="FILE",
+        help="faults, switches and limits from a JSON file",
+    )
     add("--seed", type=int, metavar="N", help="draw from N which task goes next at each step")
     add(
         "--mode",
@@ -100,8 +108,10 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
     )
     add(
         "--record",
+        type=_file,
         metavar="FILE",
-        help="write a recording, for harness replay; it holds the files that the trial read",
+        help="write a recording, for harness replay; it holds the files that the trial read, so "
+        "only you may read it",
     )
     add(
         "--client",
@@ -110,14 +120,25 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         metavar="[NAME=]CMD",
         help="run CMD beside it, as role client/NAME (repeatable)",
     )
-    add("--ready", metavar="PATH|:PORT", help="start the clients when the service listens there")
+    add(
+        "--ready",
+        type=_ready,
+        metavar="PATH|:PORT",
+        help="start the clients when the service listens there",
+    )
     add(
         "--stop",
+        type=_signal,
         default="TERM",
         metavar="SIG",
         help="how a service is stopped after its clients (default TERM)",
     )
-    add("--stdin", metavar="FILE", help="what it reads (default: harness's own standard input)")
+    add(
+        "--stdin",
+        type=_file,
+        metavar="FILE",
+        help="what it reads (default: harness's own standard input)",
+    )
     add(
         "--env",
         action="append",
@@ -142,6 +163,7 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
     )
     add(
         "--bind",
+        type=_file,
         action="append",
         default=[],
         metavar="PATH",
@@ -149,6 +171,7 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
     )
     add(
         "--write",
+        type=_file,
         action="append",
         default=[],
         metavar="PATH",
@@ -182,7 +205,11 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         help="a trace that differs from the recorded one is an error (3)",
     )
     again.add_argument(
-        "name", nargs="?", metavar="ID|FILE|DIR|latest", help="default: all in .harness/"
+        "name",
+        type=_file,
+        nargs="?",
+        metavar="ID|FILE|DIR|latest",
+        help="default: all in .harness/",
     )
     again.set_defaults(act=acts["replay"])
 
@@ -195,7 +222,7 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
     show.add_argument(
         "--all", action="store_true", help="every event, not only those around the fault"
     )
-    show.add_argument("name", metavar="ID|FILE|latest")
+    show.add_argument("name", type=_file, metavar="ID|FILE|latest")
     show.set_defaults(act=acts["show"])
 
     doctor = commands.add_parser(
@@ -214,6 +241,27 @@ def _duration(text: str) -> float:
     if not 0 < seconds < _SECONDS_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time: 500ms, 10s, 2m")
     return seconds
+
+
+def _file(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("the name of a file is empty")
+    return text
+
+
+def _ready(text: str) -> str:
+    port = text[1:] if text.startswith(":") else None
+    if port is not None and not (_PORT.fullmatch(port) and int(port) <= _PORT_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: :1 to :65535, in digits")
+    return _file(text)
+
+
+def _signal(text: str) -> str:
+    try:
+        signal_number(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _positive(text: str) -> int:

@@ -125,9 +125,16 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 def _run(options: argparse.Namespace) -> int:
     plan = _plan(options)
+    if options.record:
+        store.check(options.record)
     if options.record and options.write:
         raise UsageError(
             "--record with --write: a replay must not write on this machine; leave one out"
+        )
+    if any(at.resource == "NPROC" for at in plan.schedule.limits) and _is_root_of_the_machine():
+        _say(
+            "--limit NPROC never holds for root; run as another user, or let clone, clone3 or "
+            "vfork fail: --fault 'clone*=EAGAIN'"
         )
     with Runner() as runner:
         result = runner.run(plan)
@@ -272,6 +279,14 @@ def _schedule(options: argparse.Namespace, root: str) -> Schedule:
         switches=given.switches,
         limits=given.limits + limits,
     )
+
+
+def _is_root_of_the_machine() -> bool:
+    """And not only of a container's users: to these the limits of processes apply as to any."""
+    if os.geteuid() != 0:
+        return False
+    inside, outside, _ = _read("/proc/self/uid_map").split()[:3]
+    return int(inside) == int(outside) == 0
 
 
 def _client(text: str, number: int) -> ClientCommand:

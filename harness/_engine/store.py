@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -42,11 +43,14 @@ def write(recording: Recording, path: str) -> None:
     """Write *recording* to the file *path*, whole or not at all; into what is there and is no file
     (a pipe, a device: to replace that would be to destroy it). Raises `UsageError` when it cannot
     be written."""
-    # A link too is written through: what it leads to may be anything, and the link is not ours.
-    is_file = not os.path.islink(path) and (os.path.isfile(path) or not os.path.lexists(path))
+    is_file = _is_replaced(path)
     target = f"{path}.{os.getpid()}.tmp" if is_file else path
+    how = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_EXCL if is_file else os.O_TRUNC)
     try:
-        with open(target, "w", encoding="utf-8", errors="surrogateescape") as file:
+        # For its owner alone, whatever the umask: it holds what the trial read, also of files that
+        # nobody else may read.
+        fd = os.open(target, how, 0o600)
+        with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(recording.dumps())
         if is_file:
             os.replace(target, path)
@@ -54,8 +58,30 @@ def write(recording: Recording, path: str) -> None:
         if is_file:
             Path(target).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise UsageError(f"{path}: the recording is not written: {error.strerror}") from None
+            raise _not_written(path, error.errno or errno.EIO) from None
         raise
+
+
+def check(path: str) -> None:
+    """Raise `UsageError` when it is plain to see that a recording cannot be written to *path*:
+    better before a trial than after it."""
+    place = (os.path.dirname(path) or ".") if _is_replaced(path) else path
+    if os.path.isdir(path):
+        raise _not_written(path, errno.EISDIR)
+    if not os.path.exists(place):
+        raise _not_written(path, errno.ENOENT)
+    if not os.access(place, os.W_OK):
+        raise _not_written(path, errno.EACCES)
+
+
+def _is_replaced(path: str) -> bool:
+    """Whether *path* is a file, or nothing yet. A link is written through: what it leads to may be
+    anything, and the link is not ours."""
+    return not os.path.islink(path) and (os.path.isfile(path) or not os.path.lexists(path))
+
+
+def _not_written(path: str, number: int) -> UsageError:
+    return UsageError(f"{path}: the recording is not written: {os.strerror(number)}")
 
 
 def find(name: str | None, directory: str = DIRECTORY) -> list[Path]:

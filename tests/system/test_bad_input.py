@@ -34,6 +34,10 @@ from tests.system.support import (
 )
 
 CProgram = Callable[..., str]
+_AS_ROOT = os.geteuid() == 0
+_IS_ROOT_OF_THE_MACHINE = (
+    _AS_ROOT and Path("/proc/self/uid_map").read_text().split()[:2] == ["0"] * 2
+)
 both_modes = pytest.mark.parametrize("mode", MODES)
 
 
@@ -118,6 +122,19 @@ _BAD_OPTIONS = {
     ("--write", "/nowhere"): "/nowhere",
     ("--env", "=x"): "K=V",
     ("--schedule", "/nowhere"): "/nowhere: No such file",
+    ("--client", "true", "--ready", ":99999"): ":1 to :65535",
+    ("--client", "true", "--ready", ":0"): ":1 to :65535",
+    ("--client", "true", "--ready", ":-1"): ":1 to :65535",
+    ("--client", "true", "--ready", ":http"): ":1 to :65535",
+    ("--client", "true", "--ready", ":"): ":1 to :65535",
+    ("--client", "true", "--ready", ""): "--ready",
+    ("--record", ""): "--record: the name of a file is empty",
+    ("--bind", ""): "--bind: the name of a file is empty",
+    ("--write", ""): "--write: the name of a file is empty",
+    ("--stdin", ""): "--stdin: the name of a file is empty",
+    ("--schedule", ""): "--schedule: the name of a file is empty",
+    ("--record", "/nowhere/r.json"): "/nowhere/r.json: the recording is not written: No such file",
+    ("--stop", "FOO"): "unknown signal 'FOO'",
 }
 
 
@@ -129,6 +146,29 @@ def test_an_option_that_cannot_be(options: tuple[str, ...], refused_at_once: Ref
 @pytest.mark.parametrize("words", [(), ("nonsense",), ("replay", "--times", "0")], ids=" ".join)
 def test_usage_of_other_commands_is_2(words: tuple[str, ...], refused_at_once: Refused) -> None:
     refused_at_once(words, 2, "--help")
+
+
+def test_a_program_without_a_name_is_not_found() -> None:
+    refused(harness("run", "--", ""), 127, "the name of the program is empty")
+    client = ("--client", "''")
+    refused(harness("run", *client, "--", "true"), 127, "the name of the program is empty")
+
+
+@pytest.mark.parametrize("command", ["replay", "show"])
+def test_a_recording_without_a_name(command: str, refused_at_once: Refused) -> None:
+    refused_at_once([command, ""], 2, "the name of a file is empty")
+
+
+def test_a_limit_that_never_holds_for_root_says_so() -> None:
+    script = "true & true & true & wait; exit 4"
+    done = harness("run", "-q", "--limit", "NPROC=2", "--", "sh", "-c", script)
+    if _IS_ROOT_OF_THE_MACHINE:
+        assert done.returncode == 4
+        assert "NPROC never holds for root" in one_line(done.stderr)
+        assert "clone" in done.stderr
+    else:
+        assert done.returncode != 4
+        assert "harness: " not in done.stderr
 
 
 # Schedules and recordings
@@ -326,8 +366,6 @@ def test_a_64_bit_program_that_makes_a_32_bit_call(c_program: CProgram) -> None:
 
 
 # Programs that would gain privileges
-
-_AS_ROOT = os.geteuid() == 0
 
 
 def test_a_set_uid_program_of_ones_own(tmp_path: Path) -> None:
