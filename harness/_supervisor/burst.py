@@ -28,7 +28,8 @@ def serve_row(trial: Trial, intake: Intake) -> None:
     """
     row = _Row(trial, intake)
     previous = signal.signal(signal.SIGALRM, row.tick)
-    signal.setitimer(signal.ITIMER_REAL, _TICK_S, _TICK_S)  # again: one may come before a receive
+    # Repeated: one may come just before a receive. What the timer was set to is somebody's watchdog.
+    watchdog_s, _ = signal.setitimer(signal.ITIMER_REAL, _TICK_S, _TICK_S)
     try:
         row.serve()
     except OSError:
@@ -36,6 +37,7 @@ def serve_row(trial: Trial, intake: Intake) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_REAL, watchdog_s)
 
 
 class _Row:
