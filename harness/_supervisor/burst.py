@@ -28,7 +28,7 @@ def serve_row(trial: Trial, intake: Intake) -> None:
     """
     row = _Row(trial, intake)
     previous = signal.signal(signal.SIGALRM, row.tick)
-    # Repeated: one may come just before a receive. What the timer was set to is somebody's watchdog.
+    # Repeated: one may come just before a receive. What was set before is somebody's watchdog.
     watchdog_s, _ = signal.setitimer(signal.ITIMER_REAL, _TICK_S, _TICK_S)
     try:
         row.serve()
