@@ -25,10 +25,13 @@ from .calls import signal_number
 from .errors import HarnessError, SubjectError, UsageError, printable
 from .oracle import is_unready, judge, status_in_words
 from .recording import INPUT_MAX, ClientCommand, Recording
-from .schedule import Schedule, parse_fault_at, parse_limit
+from .schedule import FaultAt, Schedule, parse_fault_at, parse_limit, role_matches
 from .subject import BARE, SERVICE, TrialPlan
 
 _FAILED, _USAGE, _DID_NOT_FIRE, _HARNESS_FAILED, _KILLED = 1, 2, 3, 125, 128
+_STDIN_MAX = 64 << 20
+_OWN = ("/", "/proc")  # a bind mount there would be one over the trial's own
+_FORKS = {"fork", "vfork", "clone", "clone3"}
 _OUTPUTS = {1: "standard output", 2: "standard error"}
 
 
@@ -230,9 +233,25 @@ def _why_not(plan: TrialPlan, result: TrialResult, index: int) -> str:
             f"{said}, but none was number {trigger.nth} of its role in phase {trigger.phase}, "
             "or another fault came first)"
         )
-    if not seen and not any("*" in part for part in trigger.role) and trigger.role not in roles:
+    if not seen and "*" not in trigger.role and trigger.role not in roles:
         return f"{said}: no such role; there were {', '.join(roles) or 'none'})"
-    return f"{said})"
+    return f"{said}{'' if seen else _where_instead(at, result)})"
+
+
+def _where_instead(at: FaultAt, result: TrialResult) -> str:
+    """Who made the call that the fault waits for, or what its role made in its place: which call a
+    function makes is the C library's affair."""
+    made = {(event.role, event.call) for event in result.trace.counted() if event.role != "-"}
+    others = sorted({role for role, call in made if call in at.calls()})
+    if others:
+        return f"; {', '.join(others)} did"
+    own = {call for role, call in made if role_matches(at.at.role, role)}
+    alike = sorted(call for call in own if _is_alike(call, at.at.call))
+    return f"; it made {', '.join(alike)}" if alike else ""
+
+
+def _is_alike(call: str, other: str) -> bool:
+    return call in other or other in call or {call, other} <= _FORKS
 
 
 def _plan(options: argparse.Namespace) -> TrialPlan:
@@ -242,7 +261,7 @@ def _plan(options: argparse.Namespace) -> TrialPlan:
     schedule = _schedule(options, root)
     stdin: bytes | None = None
     if options.stdin is not None:
-        stdin = _read(options.stdin)
+        stdin = _stdin_file(options.stdin, recorded=bool(options.record))
     elif options.record:
         stdin = _whole_stdin()
     return TrialPlan(
@@ -258,8 +277,8 @@ def _plan(options: argparse.Namespace) -> TrialPlan:
         step_limit=options.steps,
         schedule=schedule,
         policy="default" if options.seed is None else "random",
-        bind=tuple(_existing(path) for path in options.bind),
-        write=tuple(_existing(path) for path in options.write),
+        bind=tuple(_shown("--bind", path) for path in options.bind),
+        write=tuple(_shown("--write", path) for path in options.write),
         host_network=options.net == "host",
         pass_output=True,
     )
@@ -335,6 +354,19 @@ def _home() -> str:
     return os.path.realpath(home) if os.path.isabs(home) and os.path.isdir(home) else "/"
 
 
+def _stdin_file(path: str, *, recorded: bool) -> bytes:
+    most = INPUT_MAX if recorded else _STDIN_MAX
+    data = _read(path, most + 1)
+    if len(data) <= most:
+        return data
+    if recorded:
+        raise UsageError(f"{path} has more than the {INPUT_MAX} bytes that a recording holds")
+    raise UsageError(
+        f"{path} has more than {_STDIN_MAX >> 20} MiB; without --stdin it is read as it comes: "
+        f"< {path}"
+    )
+
+
 def _whole_stdin() -> bytes:
     """What a recorded trial reads: all of our standard input, or nothing from a terminal."""
     try:
@@ -351,16 +383,18 @@ def _whole_stdin() -> bytes:
     return data
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, size: int = -1) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read()
+            return file.read(size)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
 
 
-def _existing(path: str) -> str:
+def _shown(option: str, path: str) -> str:
     full = os.path.abspath(path)
+    if os.path.realpath(full) in _OWN:
+        raise UsageError(f"{option} {path}: the trial has its own; name what is needed below it")
     if not os.path.exists(full):
         raise UsageError(f"{path}: no such file or directory")
     return full

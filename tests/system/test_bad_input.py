@@ -133,6 +133,10 @@ _BAD_OPTIONS = {
     ("--write", ""): "--write: the name of a file is empty",
     ("--stdin", ""): "--stdin: the name of a file is empty",
     ("--schedule", ""): "--schedule: the name of a file is empty",
+    ("--bind", "/"): "--bind /: the trial has its own; name what is needed below it",
+    ("--write", "/proc"): "--write /proc: the trial has its own",
+    ("--stdin", "/dev/zero"): "without --stdin it is read as it comes: < /dev/zero",
+    ("--stdin", "/dev/zero", "--record", "/dev/null"): "/dev/zero has more than the 65536 bytes",
     ("--record", "/nowhere/r.json"): "/nowhere/r.json: the recording is not written: No such file",
     ("--stop", "FOO"): "unknown signal 'FOO'",
 }

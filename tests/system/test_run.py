@@ -89,7 +89,7 @@ def test_a_crash_is_the_exit_status_of_a_kill(mode: str) -> None:
         ("exit_group#2=crash", "main made 1 exit_group call"),
         ("execve@stop=EIO", "main made 0 execve calls"),
         ("main/3:read=EIO", "main/3 made 0 read calls: no such role; there were main"),
-        ("*/0:read=EIO", "*/0 made 0 read calls"),
+        ("*/0:read=EIO", "*/0 made 0 read calls; main did"),
     ],
 )
 def test_a_fault_that_did_not_fire_says_how_many_calls_there_were(fault: str, said: str) -> None:
@@ -98,6 +98,23 @@ def test_a_fault_that_did_not_fire_says_how_many_calls_there_were(fault: str, sa
     message = one_line(done.stderr)
     assert f"did not fire ({said})" in message
     assert fault in message
+
+
+@pytest.mark.parametrize(
+    ("fault", "script", "said"),
+    [
+        ("open=ENOENT", "cat /dev/null", "main made 0 open calls; it made openat)"),
+        ("fork=EAGAIN", "(:); (:)", "main made 0 fork calls; it made clone)"),
+        ("mkdir=EIO", "(mkdir /trial/a); (:); :", "main made 0 mkdir calls; main/0 did)"),
+        ("main/1:mkdir=EIO", "mkdir /trial/a; (:); :", "main/1 made 0 mkdir calls; main/0 did)"),
+    ],
+)
+def test_a_fault_that_did_not_fire_says_where_the_call_went(
+    fault: str, script: str, said: str
+) -> None:
+    done = harness("run", "-q", "--fault", fault, "--", *shell(script))
+    assert done.returncode == 3
+    assert f"did not fire ({said}" in one_line(done.stderr)
 
 
 def test_every_fault_that_did_not_fire_is_named(runner: Runner) -> None:
