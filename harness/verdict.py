@@ -9,6 +9,7 @@ from typing import Literal, Self, cast
 
 from harness.calls import signal_name
 from harness.errors import RecordingError
+from harness.history import Operation, describe_history
 from harness.schedule import check_role
 from harness.strict import (
     Keys,
@@ -163,8 +164,8 @@ class Outcome:
     are those clients that have ended. *leftovers*
     are the roles that were alive at settle. *fired* and *seen* have a number for each fault of the
     schedule: how often it fired, and how many calls its trigger counted. *not_applied* are the
-    indexes of the switches whose task could not run. *report* says who waited for what when the
-    trial did not end by itself."""
+    indexes of the switches whose task could not run. *history* is what the clients did and saw.
+    *report* says who waited for what when the trial did not end by itself."""
 
     end: End
     status: int | None
@@ -176,6 +177,7 @@ class Outcome:
     fired: tuple[int, ...] = ()
     seen: tuple[int, ...] = ()
     not_applied: tuple[int, ...] = ()
+    history: tuple[Operation, ...] = ()
     report: str = ""
 
     def __post_init__(self) -> None:
@@ -210,6 +212,7 @@ class Outcome:
 
     def describe(self) -> str:
         said = [self._describe_end(), *(client.describe() for client in self.clients)]
+        said += [describe_history(self.history)] if self.history else []
         said += [f"stdout {self.stdout.describe()}, stderr {self.stderr.describe()}"]
         said += [change.describe() for change in self.files]
         said += [f"{role} was left running" for role in self.leftovers]
@@ -233,13 +236,14 @@ class Outcome:
             "fired": list(self.fired),
             "seen": list(self.seen),
             "not_applied": list(self.not_applied),
+            "history": [operation.to_json() for operation in self.history],
             "report": self.report,
         }
 
     @classmethod
     def from_json(cls, obj: object, where: str = "outcome") -> Self:
-        names = "end status stdout stderr clients files leftovers fired seen not_applied report"
-        keys = Keys(obj, where, RecordingError, names)
+        names = "end status stdout stderr clients files leftovers fired seen not_applied"
+        keys = Keys(obj, where, RecordingError, f"{names} history report")
         return keys.make(
             cls,
             end=cast(End, keys.take("end", str)),
@@ -252,6 +256,7 @@ class Outcome:
             fired=keys.take_all("fired", int),
             seen=keys.take_all("seen", int),
             not_applied=keys.take_all("not_applied", int),
+            history=keys.read_all("history", Operation.from_json),
             report=keys.take("report", str),
         )
 

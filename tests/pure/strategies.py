@@ -20,6 +20,7 @@ from harness.fault import (
     ShortFault,
     SignalFault,
 )
+from harness.history import Operation, Result
 from harness.recording import ClientCommand, InputFile, Recording, Versions, to_base64
 from harness.schedule import (
     NTH_MAX,
@@ -200,6 +201,15 @@ deaths = st.builds(
 client_ends = st.builds(ClientEnd, role=roles, status=exits | deaths)
 
 
+operations = st.builds(
+    Operation,
+    role=roles,
+    name=any_text,
+    result=st.sampled_from(get_args(Result)),
+    detail=any_text,
+)
+
+
 @st.composite
 def outcomes(draw: st.DrawFn, faults: int | None = None, switches: int = 3) -> Outcome:
     """*faults* and *switches*: how many the schedule has."""
@@ -219,6 +229,7 @@ def outcomes(draw: st.DrawFn, faults: int | None = None, switches: int = 3) -> O
         fired=draw(per_fault),
         seen=draw(per_fault),
         not_applied=draw(_some(indexes)) if switches else (),
+        history=draw(_some(operations)),
         report=draw(any_text),
     )
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import RecordingError
+from harness.history import Operation
 from harness.verdict import FileChange, Finding, Outcome, Output, Verdict
 from tests.pure import strategies as some
 from tests.pure.reading import FILE, Value, assert_reads_or_says_where, refusal, through_json
@@ -131,6 +132,12 @@ def test_an_outcome_says_what_was_left() -> None:
     )
 
 
+def test_an_outcome_counts_what_the_clients_did() -> None:
+    done = Operation(role="client/0", name="hello", result="ok")
+    outcome = Outcome(end="exited", status=0, stdout=NOTHING, stderr=NOTHING, history=(done, done))
+    assert outcome.describe() == "exited 0; 2 operations: 2 ok; stdout 0 bytes, stderr 0 bytes"
+
+
 def outcome(**changed: object) -> dict[str, object]:
     ended = Outcome(end="exited", status=0, stdout=NOTHING, stderr=NOTHING)
     return {**ended.to_json(), **changed}
@@ -149,6 +156,7 @@ def outcome(**changed: object) -> dict[str, object]:
         ({"fired": [1]}, "fired and seen must have a number each for each fault"),
         ({"not_applied": [-1]}, "not_applied must be a whole number from 0 to 9223372036854775807"),
         ({"stdout": {}}, "stdout: missing key 'size'"),
+        ({"history": [{}]}, "history[0]: missing key 'role'"),
         ({"leftover": []}, "unknown key 'leftover'; did you mean 'leftovers'?"),
     ],
 )
