@@ -12,7 +12,7 @@ from tests.tidy import tree
 # A package whose __init__ imports something of ours stands here by its own name.
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("strict", "calls", "fault", "schedule", "trace", "verdict", "recording"),
+    ("strict", "calls", "fault", "schedule", "trace", "history", "verdict", "recording"),
     (
         "_kernel.uapi",
         "_kernel.libc",
