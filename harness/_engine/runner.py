@@ -232,6 +232,12 @@ class Runner:
         finally:
             os.close(pidfd)
 
+    def give_up(self) -> None:
+        """End the trial that runs, from another thread or a signal handler: `run` raises
+        `RunnerError`, and the runner ends."""
+        with contextlib.suppress(OSError):  # it is closed
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """End the runner and whatever it is running; return when all of it is gone. Raises
         `RunnerError` when the kernel does not let go of it."""
