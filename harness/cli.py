@@ -81,18 +81,24 @@ def _tell(text: str) -> None:
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:
-        pass
+        _give_up(2)
 
 
 def _flush() -> None:
-    """Write what is still to be written on standard output, or say why it cannot be: the
-    interpreter would do so at its exit, with a traceback."""
+    """Write what is still to be written on standard output, or say why it cannot be."""
     try:
         with _on_standard_output():
             sys.stdout.flush()
     except (BrokenPipeError, HarnessError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _give_up(1)
         raise
+
+
+def _give_up(fd: int) -> None:
+    """What is still to be written there goes nowhere; else the interpreter tries again at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, fd)
+    os.close(null)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,10 @@ from tests.system.support import (
     one_line,
 )
 
+#: Python holds back what it prints, or not: a failure shows itself at another place.
+either_way_buffered = pytest.mark.parametrize(
+    "env", [{"PYTHONUNBUFFERED": value} for value in ("", "1")], ids=["buffered", "unbuffered"]
+)
 both_modes = pytest.mark.parametrize("mode", MODES)
 
 
@@ -81,11 +85,14 @@ def test_output_that_cannot_be_passed_on_is_125(mode: str) -> None:
     refused(done, 125, "standard output: No space left on device")
 
 
-def test_diagnostics_that_cannot_be_passed_on_are_125_and_our_own_are_not() -> None:
+@either_way_buffered
+def test_diagnostics_that_cannot_be_passed_on_are_125_and_our_own_are_not(
+    env: dict[str, str],
+) -> None:
     with open("/dev/full", "wb") as full:
         command = ("run", "--", "sh", "-c")
-        lost = harness(*command, "echo hi >&2", stdout=subprocess.PIPE, stderr=full)
-        ours = harness(*command, "exit 4", stdout=subprocess.PIPE, stderr=full)
+        lost = harness(*command, "echo hi >&2", stdout=subprocess.PIPE, stderr=full, env=env)
+        ours = harness(*command, "exit 4", stdout=subprocess.PIPE, stderr=full, env=env)
     assert (lost.returncode, ours.returncode) == (125, 4)
 
 
@@ -102,11 +109,12 @@ def test_a_reader_that_has_gone_is_as_sigpipe_unless_the_command_failed_itself(m
     os.close(write)
 
 
-def test_what_other_commands_say_is_not_lost_quietly(tmp_path: Path) -> None:
+@either_way_buffered
+def test_what_other_commands_say_is_not_lost_quietly(tmp_path: Path, env: dict[str, str]) -> None:
     assert harness("run", "-q", "--record", "r.json", "--", "true", cwd=tmp_path).returncode == 0
     for command in ("show", "r.json"), ("replay", "r.json"), ("doctor",):
         with open("/dev/full", "wb") as full:
-            done = harness(*command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)
+            done = harness(*command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, env=env)
         refused(done, 2, "standard output: No space left on device")
 
 
