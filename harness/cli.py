@@ -188,8 +188,10 @@ def _shell_status(status: int) -> int:
 
 
 def _ended_as_told(plan: TrialPlan, result: TrialResult) -> bool:
-    """Whether the service died of the very signal by which it was told to end."""
-    return result.outlived_clients and result.outcome.status == signal_number(plan.stop)
+    """Whether the service ended by the very signal by which it was told to: died of it, or caught
+    it and says so by its exit status, as socat and the JVM do."""
+    stop, status = signal_number(plan.stop), result.outcome.status
+    return result.outlived_clients and status in (stop, stop | 0x80, (_KILLED + stop) << 8)
 
 
 def _summary(plan: TrialPlan, result: TrialResult) -> str:
@@ -430,8 +432,8 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _announce(path: str, recording: Recording) -> None:
     """What is about to be executed, before it is; it cannot erase itself from a terminal."""
-    said = [f"{path}: {shlex.join(recording.command)}"]
-    said += [f"    {client.name}: {shlex.join(client.command)}" for client in recording.clients]
+    said = [f"{path}: {recording.subject}"]
+    said += [f"    {client.describe()}" for client in recording.clients]
     said += [f"    {at}" for at in recording.schedule.faults]
     _print(said)
 

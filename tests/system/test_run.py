@@ -364,6 +364,17 @@ def test_a_service_that_dies_of_the_signal_that_stops_it_has_ended_well(mode: st
     assert "service dies of SIGUSR1, as it was told to; client/0 exited 0" in one_line(done.stderr)
 
 
+def test_a_service_that_says_by_its_status_that_it_was_stopped_has_ended_well() -> None:
+    script = "trap 'exit 143' TERM; while :; do sleep 0.01; done"
+    done = harness("run", "--client", "true", "--", "sh", "-c", script)
+    assert done.returncode == 0
+    assert "service exits 143, as it was told to" in one_line(done.stderr)
+    done = harness(
+        "run", "--client", "true", "--stop", "INT", "--", "sh", "-c", script.replace("TERM", "INT")
+    )
+    assert done.returncode == 143
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_service_that_dies_otherwise_has_not(mode: str) -> None:
     """By another signal, or by that one before it was told to end."""
