@@ -432,7 +432,7 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _announce(path: str, recording: Recording) -> None:
     """What is about to be executed, before it is; it cannot erase itself from a terminal."""
-    said = [f"{path}: {shlex.join(recording.command)}"]
+    said = [f"{path}: {recording.subject}"]
     said += [f"    {client.describe()}" for client in recording.clients]
     said += [f"    {at}" for at in recording.schedule.faults]
     _print(said)

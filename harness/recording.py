@@ -26,6 +26,7 @@ from harness.strict import (
 )
 from harness.trace import Trace
 from harness.verdict import Outcome, Verdict
+from harness.workload import Workload
 
 FORMAT = 1
 INPUT_MAX = 64 * 1024  # bytes; a larger input file is known by its digest only
@@ -59,6 +60,38 @@ class ClientCommand:
     def from_json(cls, obj: object, where: str = "client") -> Self:
         keys = Keys(obj, where, RecordingError, "name command")
         return keys.make(cls, name=keys.take("name", str), command=keys.take_all("command", str))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClientFunction:
+    """A function that a process beside the subject calls, as the role *name*."""
+
+    name: str
+    workload: Workload
+
+    def __post_init__(self) -> None:
+        check_role("name", self.name, RecordingError)
+
+    def describe(self) -> str:
+        return f"{self.name}: {self.workload.describe()}"
+
+    def to_json(self) -> dict[str, object]:
+        return {"name": self.name, "workload": self.workload.to_json()}
+
+    @classmethod
+    def from_json(cls, obj: object, where: str = "client") -> Self:
+        keys = Keys(obj, where, RecordingError, "name workload")
+        workload = keys.read("workload", Workload.from_json)
+        return keys.make(cls, name=keys.take("name", str), workload=workload)
+
+
+AnyClient = ClientCommand | ClientFunction
+
+
+def client_from_json(obj: object, where: str = "client") -> AnyClient:
+    """A client of either kind."""
+    is_function = isinstance(obj, dict) and "workload" in obj
+    return (ClientFunction if is_function else ClientCommand).from_json(obj, where)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,6 +192,8 @@ class Versions:
 class Recording:
     """One trial: what was run, under which schedule, and what came of it.
 
+    The subject is *command*, or *function*, with an empty command; the modules of functions are
+    found by *python_path*. *recovers* says that it had a phase recover.
     *environment* is all of it, in order. *home* and *cwd* are overlays in the trial, *bind* are
     other paths of the host that it sees, *host_network* says that it shares the host's. *stdin* is
     in base64; None is /dev/null. *ready* is what `--ready` was given, *stop* a signal's name
@@ -167,7 +202,10 @@ class Recording:
     the command named first."""
 
     command: tuple[str, ...]
-    clients: tuple[ClientCommand, ...] = ()
+    function: Workload | None = None
+    clients: tuple[AnyClient, ...] = ()
+    python_path: tuple[str, ...] = ()
+    recovers: bool = False
     environment: tuple[tuple[str, str], ...]
     cwd: str
     home: str
@@ -189,7 +227,12 @@ class Recording:
     program: str
 
     def __post_init__(self) -> None:
-        _check_command(self.command)
+        if self.function is None:
+            _check_command(self.command)
+        elif self.command:
+            raise RecordingError("command must be empty where function is given")
+        if type(self.recovers) is not bool:
+            raise RecordingError("recovers must be true or false")
         names = [client.name for client in self.clients]
         if len(set(names)) < len(names):
             raise RecordingError("clients must not share a name")
@@ -224,19 +267,27 @@ class Recording:
         check_sha256("program", self.program, RecordingError)
 
     @property
+    def subject(self) -> str:
+        """What is run, for reading: the command as one types it, or the function."""
+        return str(self.function) if self.function else _shell(self.command)
+
+    @property
     def stdin_data(self) -> bytes | None:
         """What the subject reads; None is /dev/null."""
         return None if self.stdin is None else from_base64("stdin", self.stdin)
 
     def describe(self) -> str:
-        said = [_shell(self.command), self.schedule.describe(), self.verdict.describe()]
+        said = [self.subject, self.schedule.describe(), self.verdict.describe()]
         return " | ".join(said)
 
     def to_json(self) -> dict[str, object]:
         return {
             "format": FORMAT,
             "command": list(self.command),
+            "function": None if self.function is None else self.function.to_json(),
             "clients": [client.to_json() for client in self.clients],
+            "python_path": list(self.python_path),
+            "recovers": self.recovers,
             "environment": dict(self.environment),
             "cwd": self.cwd,
             "home": self.home,
@@ -262,15 +313,18 @@ class Recording:
     def from_json(cls, obj: object, where: str = "recording") -> Self:
         expect_format(obj, FORMAT, where, RecordingError)
         names = (
-            "format command clients environment cwd home bind host_network stdin ready stop"
-            " deadline_s step_limit schedule verdict expected golden versions program inputs"
-            " digest trace"
+            "format command function clients python_path recovers environment cwd home bind"
+            " host_network stdin ready stop deadline_s step_limit schedule verdict expected golden"
+            " versions program inputs digest trace"
         )
         keys = Keys(obj, where, RecordingError, names)
         return keys.make(
             cls,
             command=keys.take_all("command", str),
-            clients=keys.read_all("clients", ClientCommand.from_json),
+            function=keys.read_or_null("function", Workload.from_json),
+            clients=keys.read_all("clients", client_from_json),
+            python_path=keys.take_all("python_path", str),
+            recovers=keys.take("recovers", bool),
             environment=keys.take_pairs("environment"),
             cwd=keys.take("cwd", str),
             home=keys.take("home", str),

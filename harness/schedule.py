@@ -29,6 +29,8 @@ PHASES = ("start", "work", "recover", "stop", "settle")
 RESOURCES = ("NOFILE", "NPROC", "AS", "FSIZE", "STACK")
 CLOCK_START = "2026-01-01T00:00:00Z"
 ROOT = "main"  # the role of the first task of a bare command
+# The roles of phase recover: one more client, and the service again if it has died.
+FRESH, RESTARTED = "client/fresh", "restarted"
 NTH_MAX = 999_999_999
 
 Mode = Literal["controlled", "free"]

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from .errors import UsageError
-from .recording import ClientCommand, InputFile
+from .recording import AnyClient, ClientFunction, InputFile, client_from_json
+from .schedule import FRESH as FRESH
+from .schedule import RESTARTED as RESTARTED
 from .schedule import Schedule
+from .workload import Workload
 
 #: The trial's own directory, inside it: short and the same everywhere. `{dir}` stands for it.
 TRIAL_DIR = "/trial"
@@ -25,17 +28,22 @@ Policy = Literal["default", "random"]
 class TrialPlan:
     """All that decides one trial.
 
-    *command* is the subject, *clients* run beside it once it is *ready* (`PATH` or `:PORT` that it
-    listens on), or at once. *environment* is all of it. *stdin* is the bytes that it reads, or None
-    for the runner's own. *stop* is the signal that ends a service whose clients have ended.
-    *policy* `random` draws who goes next from the schedule's seed. *inputs* are laid into the view
-    first. Paths: *cwd* and *home* of the host; *bind* shown, *write* let through.
+    *command* is the subject, or *function* is; *clients* run beside it once it is *ready* (`PATH`
+    or `:PORT` that it listens on), or at once. *python_path* finds the modules of functions.
+    *recovers*: when the clients have ended, one more is served without a fault. *environment* is
+    all of it. *stdin* is the bytes that it reads, or None for the runner's own. *stop* is the
+    signal that ends a service whose clients have ended. *policy* `random` draws who goes next from
+    the schedule's seed. *inputs* are laid into the view first. Paths: *cwd* and *home* of the host;
+    *bind* shown, *write* let through.
     """
 
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
+    function: Workload | None = None
     cwd: str
     home: str
-    clients: tuple[ClientCommand, ...] = ()
+    clients: tuple[AnyClient, ...] = ()
+    python_path: tuple[str, ...] = ()
+    recovers: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes | None = b""
     ready: str | None = None
@@ -52,10 +60,10 @@ class TrialPlan:
     cpu: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.command:
+        if not self.command and self.function is None:
             raise UsageError("no command: name the program after --")
         names = [client.name for client in self.clients]
-        if len(set(names)) < len(names) or SERVICE in names:
+        if len(set(names)) < len(names) or {SERVICE, FRESH, RESTARTED} & set(names):
             raise UsageError(f"two commands have the same role: {', '.join(names)}")
         for path in (self.cwd, self.home, *self.bind, *self.write):
             if not os.path.isabs(path):
@@ -63,8 +71,20 @@ class TrialPlan:
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """The roles of the commands: `main` alone, or `service` and its clients."""
-        return (SERVICE, *(client.name for client in self.clients)) if self.clients else (BARE,)
+        """The roles of the programs: `main` alone, or `service` and its clients, and those of
+        phase recover."""
+        if not self.clients:
+            return (BARE,)
+        more = (FRESH, RESTARTED) if self.recovers else ()
+        return (SERVICE, *(client.name for client in self.clients), *more)
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """The functions among its programs."""
+        functions = [
+            client.workload for client in self.clients if isinstance(client, ClientFunction)
+        ]
+        return ((self.function,) if self.function else ()) + tuple(functions)
 
     def in_trial(self, text: str) -> str:
         """*text* with `{dir}` replaced by the trial's directory."""
@@ -73,6 +93,9 @@ class TrialPlan:
     def to_json(self) -> dict[str, Any]:
         return {
             "command": list(self.command),
+            "function": None if self.function is None else self.function.to_json(),
+            "python_path": list(self.python_path),
+            "recovers": self.recovers,
             "cwd": self.cwd,
             "home": self.home,
             "clients": [client.to_json() for client in self.clients],
@@ -96,10 +119,12 @@ class TrialPlan:
     def from_json(cls, obj: Mapping[str, Any]) -> Self:
         """The plan as the runner gets it: from ourselves, so it is not read strictly."""
         plain = dict(obj)
-        stdin = plain.pop("stdin")
+        stdin, function = plain.pop("stdin"), plain.pop("function")
         return cls(
             command=tuple(plain.pop("command")),
-            clients=tuple(ClientCommand.from_json(client) for client in plain.pop("clients")),
+            function=None if function is None else Workload.from_json(function),
+            clients=tuple(client_from_json(client) for client in plain.pop("clients")),
+            python_path=tuple(plain.pop("python_path")),
             stdin=None if stdin is None else stdin.encode("latin-1"),
             schedule=Schedule.from_json(plain.pop("schedule")),
             inputs=tuple(InputFile.from_json(file) for file in plain.pop("inputs")),

@@ -38,7 +38,10 @@ def record(
     """All that is needed to run the trial again. Reads the input files that the trial opened."""
     return Recording(
         command=plan.command,
+        function=plan.function,
         clients=plan.clients,
+        python_path=plan.python_path,
+        recovers=plan.recovers,
         environment=tuple(plan.environment.items()),
         cwd=plan.cwd,
         home=plan.home,
@@ -72,7 +75,10 @@ def plan_of(recording: Recording) -> TrialPlan:
     """
     return TrialPlan(
         command=recording.command,
+        function=recording.function,
         clients=recording.clients,
+        python_path=recording.python_path,
+        recovers=recording.recovers,
         environment=dict(recording.environment),
         cwd=recording.cwd,
         home=recording.home,
@@ -150,8 +156,9 @@ def read_input(path: str) -> InputFile | None:
 
 
 def program_digest(plan: TrialPlan) -> str:
-    """SHA-256 of the file that the command names first, as this host has it."""
-    name = plan.command[0]
+    """SHA-256 of the file that the command names first, or that has the function, as this host has
+    it."""
+    name = plan.function.file if plan.function else plan.command[0]
     search = plan.environment.get("PATH", "").split(":")
     places = (
         [os.path.join(plan.cwd, name)] if "/" in name else [os.path.join(d, name) for d in search]

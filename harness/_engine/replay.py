@@ -120,9 +120,10 @@ def _what_changed(recording: Recording) -> str:
     import platform
 
     changed = []
-    first = os.path.join(recording.cwd, recording.command[0])
+    program = recording.function.file if recording.function else recording.command[0]
+    first = os.path.join(recording.cwd, program)
     if program_digest(plan_of(recording)) != recording.program:
-        changed.append(f"the program {recording.command[0]}")
+        changed.append(f"the program {program}")
     for file in recording.inputs:
         now = read_input(file.path)
         if file.program and now is not None and os.path.normpath(first) != file.path:

@@ -28,7 +28,7 @@ from typing import Any, Self
 from .._supervisor.launch import machine_error
 from ..errors import HarnessError, MachineError, RunnerError, SubjectError
 from ..subject import TrialPlan
-from .trial import TrialResult, run_trial
+from .trial import Templates, TrialResult, run_trial
 
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _LINE = 1 << 16
@@ -54,11 +54,13 @@ def main(fd: int) -> None:
         socket.socket(fileno=fd) as control,
         contextlib.suppress(KeyboardInterrupt, BrokenPipeError),
     ):
+        templates = Templates()
         for line in _lines(control):
-            _send(control, _answer(json.loads(line), control.fileno()))
+            _send(control, _answer(json.loads(line), control.fileno(), templates))
+        templates.close()
 
 
-def _answer(plan_json: dict[str, Any], stop_fd: int) -> dict[str, Any]:
+def _answer(plan_json: dict[str, Any], stop_fd: int, templates: Templates) -> dict[str, Any]:
     plan = TrialPlan.from_json(plan_json)
     passing = _PassingOn(stop_fd)
     try:
@@ -68,6 +70,7 @@ def _answer(plan_json: dict[str, Any], stop_fd: int) -> dict[str, Any]:
                 stop_fd=stop_fd,
                 pass_on=passing if plan.pass_output else None,
                 clock=passing.clock_ns,
+                templates=templates,
             )
     except SubjectError as error:
         return {"error": "subject", "message": error.args[0], "status": error.status}

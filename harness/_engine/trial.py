@@ -3,6 +3,7 @@ left."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -20,18 +21,23 @@ from .._supervisor.filters import filter_of
 from .._supervisor.init import InitPlan, Program
 from .._supervisor.intake import Intake
 from .._supervisor.launch import launch
-from .._supervisor.loop import Limits, Phases, run_controlled, run_free
+from .._supervisor.loop import Limits, run_controlled, run_free
 from .._supervisor.outputs import Outputs
+from .._supervisor.phases import Phases
 from .._supervisor.quiescence import share_one_processor
 from .._supervisor.scheduler import Scheduler
 from .._supervisor.state import Trial
 from .._supervisor.stuck import report
+from .._supervisor.template import Template
 from ..calls import signal_number
-from ..schedule import Schedule
+from ..history import history_of
+from ..recording import ClientFunction
+from ..schedule import FRESH, RESTARTED, Schedule
 from ..strict import sha256_of
-from ..subject import TrialPlan
+from ..subject import BARE, SERVICE, TrialPlan
 from ..trace import Event, Trace
 from ..verdict import ClientEnd, FileChange, Outcome
+from ..workload import Workload
 
 PassOn = Callable[[int, bytes], bool]
 _ORIGINAL_CPUS = os.sched_getaffinity(0)
@@ -83,23 +89,30 @@ def run_trial(
     *,
     stop_fd: int | None = None,
     pass_on: PassOn | None = None,
+    templates: Templates | None = None,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> TrialResult:
     """Run one trial.
 
     *stop_fd*: when it becomes readable the trial is given up and `KeyboardInterrupt` raised.
-    *pass_on* gets what the trial writes as it comes. By *clock*, in nanoseconds, the deadline is
-    measured. Raises `SubjectError` (with an exit status)
+    *pass_on* gets what the trial writes as it comes. *templates* are kept for trials to come. By
+    *clock*, in nanoseconds, the deadline is measured. Raises `SubjectError` (with an exit status)
     when the subject cannot run, `MachineError` when this machine cannot hold a trial. However it
     ends, no process, mount or file of the trial is left.
     """
+    if templates is None and plan.workloads:
+        with contextlib.closing(Templates()) as templates:
+            return run_trial(
+                plan, stop_fd=stop_fd, pass_on=pass_on, templates=templates, clock=clock
+            )
     began = time.monotonic()
     process.run_anywhere(_ORIGINAL_CPUS)  # a trial before this one may have pinned us
     outputs = Outputs(pass_on)
     stdin = _stdin(plan)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        world = launch(_init_plan(plan, outputs, stdin, null))
+        template = templates.of(plan) if templates else None
+        world = launch(_init_plan(plan, outputs, stdin, null), template)
     except BaseException:
         outputs.close()
         raise
@@ -108,7 +121,8 @@ def run_trial(
         os.close(null)
     outputs.release_write_ends()
     ready = plan.in_trial(plan.ready) if plan.ready else None
-    trial = Trial(world, Core(plan.schedule), plan.schedule, plan.roots, ready)
+    functions = {role for role, (_, workload) in _programs(plan).items() if workload}
+    trial = Trial(world, Core(plan.schedule), plan.schedule, plan.roots, ready, functions)
     try:
         return _supervised(plan, trial, outputs, stop_fd, clock, began)
     finally:
@@ -131,7 +145,7 @@ def _supervised(
     if stop_fd is not None:
         intake.watch(stop_fd)
     before = view.nodes(world.layers)
-    phases = Phases(trial, signal_number(plan.stop))
+    phases = Phases(trial, answers, signal_number(plan.stop))
     limits = Limits(int(plan.deadline_s * 1e9), plan.step_limit, clock)
     rng = random.Random(plan.schedule.seed) if plan.policy == "random" else None
     scheduler = Scheduler(plan.schedule.switches, rng)
@@ -151,6 +165,7 @@ def _supervised(
     world.kill()
     outputs.close()
     after = view.nodes(world.layers)
+    trace = trial.text()
     outcome = Outcome(
         end=trial.ended,  # type: ignore[arg-type]
         status=trial.statuses.get(plan.roots[0]),
@@ -166,6 +181,7 @@ def _supervised(
         fired=tuple(core.fired),
         seen=tuple(core.seen()),
         not_applied=tuple(scheduler.not_applied()),
+        history=history_of(trace),
         report=waits,
     )
     schedule = plan.schedule
@@ -173,7 +189,7 @@ def _supervised(
         schedule = replace(schedule, switches=tuple(scheduler.decided))
     return TrialResult(
         outcome=outcome,
-        trace=trial.text(),
+        trace=trace,
         schedule=schedule,
         seconds=time.monotonic() - began,
         outlived_clients=[*trial.statuses][len(plan.clients) :] == [plan.roots[0]],
@@ -183,9 +199,11 @@ def _supervised(
 def _init_plan(plan: TrialPlan, outputs: Outputs, stdin: int, null: int) -> InitPlan:
     env = {name: plan.in_trial(value) for name, value in plan.environment.items()}
     programs: list[Program] = []
-    for command in (plan.command, *(client.command for client in plan.clients)):
+    for role, (command, workload) in _programs(plan).items():
         words = tuple(plan.in_trial(word) for word in command)
-        programs.append(Program(words, env, (stdin if not programs else null, *outputs.write_ends)))
+        is_service = role in (BARE, SERVICE, RESTARTED)
+        stdio = (null if programs else stdin, *outputs.write_ends)
+        programs.append(Program(role, words, env, stdio, workload, not is_service))
     return InitPlan(
         programs=tuple(programs),
         view=_view(plan),
@@ -199,6 +217,43 @@ def _init_plan(plan: TrialPlan, outputs: Outputs, stdin: int, null: int) -> Init
         descriptors=_ORIGINAL_DESCRIPTORS,
         gains_privileges=os.geteuid() == 0,
     )
+
+
+def _programs(plan: TrialPlan) -> dict[str, tuple[tuple[str, ...], Workload | None]]:
+    """What each root runs: a command or a function."""
+    service = (plan.command, plan.function)
+    clients = {
+        client.name: ((), client.workload)
+        if isinstance(client, ClientFunction)
+        else (client.command, None)
+        for client in plan.clients
+    }
+    first = next(iter(clients.values()), service)
+    every = {plan.roots[0]: service} | clients | {FRESH: first, RESTARTED: service}
+    return {role: every[role] for role in plan.roots}
+
+
+class Templates:
+    """The templates of one runner: for the same modules, the same one."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Template] = {}
+
+    def of(self, plan: TrialPlan) -> Template | None:
+        """The template that *plan* needs, made at its first use; None when it needs none."""
+        if not plan.workloads:
+            return None
+        modules = {one.module: one for one in plan.workloads}
+        key = repr((plan.python_path, sorted((one.module, one.file) for one in modules.values())))
+        if key not in self._made:
+            self._made[key] = Template(plan.workloads, plan.python_path)
+        return self._made[key]
+
+    def close(self) -> None:
+        """End them all."""
+        for template in self._made.values():
+            template.close()
+        self._made.clear()
 
 
 def _view(plan: TrialPlan) -> view.ViewPlan:

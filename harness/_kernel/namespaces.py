@@ -19,6 +19,7 @@ from .uapi import (
     CLONE_NEWPID,
     CLONE_NEWUSER,
     CLONE_NEWUTS,
+    CLONE_PARENT,
     IFF_UP,
     SIOCGIFFLAGS,
     SIOCSIFFLAGS,
@@ -30,13 +31,15 @@ ALL_BUT_NETWORK = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CL
 
 
 @kernel_call
-def enter_by_clone(*, own_network: bool) -> int:
-    """Fork a child that is PID 1 of fresh namespaces; 0 in the child.
+def enter_by_clone(*, own_network: bool, as_sibling: bool = False) -> int:
+    """Fork a child that is PID 1 of fresh namespaces; 0 in the child. *as_sibling*: it becomes our
+    parent's child, not ours.
 
     Errors: EPERM or ENOSPC where user namespaces are forbidden or limited to none, EUSERS when
     nested too deep.
     """
-    return clone(ALL_BUT_NETWORK | (OWN_NETWORK if own_network else 0))
+    flags = (OWN_NETWORK if own_network else 0) | (CLONE_PARENT if as_sibling else 0)
+    return clone(ALL_BUT_NETWORK | flags)
 
 
 @kernel_call

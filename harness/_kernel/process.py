@@ -103,6 +103,13 @@ def disable_address_randomisation() -> None:
 
 
 @kernel_call
+def set_personality(value: int) -> int:
+    """The personality of this process and of what it execs, as personality(2) has it; what it was
+    before."""
+    return syscall(SYS_personality, value)
+
+
+@kernel_call
 def pin(pid: int, cpu: int) -> None:
     """Let *pid* (0: this thread) run on *cpu* only."""
     os.sched_setaffinity(pid, {cpu})

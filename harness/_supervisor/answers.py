@@ -9,6 +9,8 @@ import socket
 import struct
 
 from .._kernel import process
+from .._kernel.hypercall import NUMBER as HYPERCALL
+from .._kernel.hypercall import OPERATIONS, TEXT_MAX
 from .._kernel.seccomp import Notification
 from .._kernel.uapi import (
     CLONE_THREAD,
@@ -19,6 +21,7 @@ from .._kernel.uapi import (
 )
 from ..calls import BY_NR, NR, errno_number, numbers, signal_number
 from ..fault import CrashAfterFault, CrashFault, ErrnoFault, HoldFault, ShortFault, SignalFault
+from ..trace import path_arg
 from .core import Armed
 from .decode import PATHS, read_paths
 from .emulate import is_ready, shorten
@@ -42,7 +45,7 @@ _CLONE, _CLONE3, _VFORK, _CLOSE, _LISTEN, _SECCOMP, _URING, _SETSOCKOPT = (
     )
 )
 #: Calls that tell us something, or that we answer ourselves.
-SPECIAL = CLONES | _DEADLY | _TIMERS | {_LISTEN, _SECCOMP, _URING, _SETSOCKOPT}
+SPECIAL = CLONES | _DEADLY | _TIMERS | {_LISTEN, _SECCOMP, _URING, _SETSOCKOPT, HYPERCALL}
 #: SO_RCVTIMEO and SO_SNDTIMEO, old and new, <asm-generic/socket.h>
 _SOCKET_TIMEOUTS = (20, 21, 66, 67)
 
@@ -237,7 +240,27 @@ class Answers:
             self._record(task, "refuse:ENOSYS", notif, ())
             self._answer(task, 0, _ENOSYS)
             return True
+        elif nr == HYPERCALL:
+            self._hear(task, notif)
+            return True
         return False
+
+    def _hear(self, task: Task, notif: Notification) -> None:
+        """What the task tells of itself goes into the trace."""
+        index, address, size = notif[6:9]
+        name = OPERATIONS[index] if index < len(OPERATIONS) else OPERATIONS[0]
+        try:
+            said = task.memory().read(address, min(size, TEXT_MAX)) if size else b""
+        except OSError:
+            said = b""
+        if name != OPERATIONS[0]:  # to begin twice says nothing
+            self._trial.tell(task.name, name, *map(path_arg, said.split(b"\0")))
+        self._answer(task, 0)
+
+    def resume(self, task: Task) -> None:
+        """Carry out the call at which *task* has been held."""
+        assert task.call is not None
+        self._let_pass(task, task.call)
 
     def _clone_flags(self, task: Task, nr: int, notif: Notification) -> int:
         """The flags of a call that makes a task. Source: clone(2)."""

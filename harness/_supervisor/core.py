@@ -7,6 +7,7 @@ number.
 
 from __future__ import annotations
 
+from .._kernel.hypercall import NUMBER as HYPERCALL
 from ..calls import BY_NR
 from ..schedule import FaultAt, Schedule, role_matches
 
@@ -52,7 +53,7 @@ class Role:
 
 #: A trigger's `*` and a switch's address count only these: a fault on any other call must not move
 #: them.
-COUNTED = tuple(BY_NR[nr].trapped if nr in BY_NR else False for nr in range(max(BY_NR) + 1))
+COUNTED = frozenset(nr for nr, call in BY_NR.items() if call.trapped) | {HYPERCALL}
 
 
 class Core:
@@ -91,7 +92,7 @@ class Core:
     def count(self, role: Role, nr: int) -> Armed | None:
         """Count one call of *role*; the fault whose turn it is, if one's is. The first of several
         in the schedule wins."""
-        if nr < len(COUNTED) and COUNTED[nr]:
+        if nr in COUNTED:
             role.total += 1
         counts = role.counts
         nth = counts[nr] = counts.get(nr, 0) + 1

@@ -6,6 +6,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from .._kernel.bpf import ArgTest, Traps, program
+from .._kernel.hypercall import NUMBER as HYPERCALL
 from .._kernel.uapi import SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_SET_MODE_FILTER
 from ..calls import BY_NR, NR
 from ..schedule import Schedule
@@ -57,6 +58,7 @@ def traps_of(schedule: Schedule, *, watch_listen: bool) -> Traps:
     if watch_listen:
         names.add("listen")
     traps = {NR[name]: _TESTS.get(NR[name], ()) for name in names}
+    traps[HYPERCALL] = ()
     if "seccomp" in {name for at in schedule.faults for name in at.calls()}:
         traps[NR["seccomp"]] = ()
     return traps

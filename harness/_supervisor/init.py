@@ -22,6 +22,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from .._kernel import namespaces, process, seccomp, view
 from ..errors import MachineError, SubjectError
+from ..workload import Workload
+from . import functions
 
 #: sendmsg(2) with these flags is never trapped, or init could not hand over the listener:
 #: MSG_NOSIGNAL and two bits that no protocol uses when sending.
@@ -35,12 +37,15 @@ NO_NOTIFICATION = (
 
 
 class Program(NamedTuple):
-    """One command to start: its words, its environment, and its three standard descriptors in the
-    runner."""
+    """One command to start, or function to call: its words, its environment, and its three standard
+    descriptors in the runner. The function of a client is given a `Client`."""
 
+    role: str
     argv: tuple[str, ...]
     env: Mapping[str, str]
     stdio: tuple[int, int, int]
+    function: Workload | None = None
+    is_client: bool = False
 
 
 class InitPlan(NamedTuple):
@@ -132,7 +137,11 @@ def _prepare(plan: InitPlan) -> _Prepared:
     process.disable_address_randomisation()
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     return _Prepared(
-        tuple(find_program(p.argv[0], p.env.get("PATH", ""), plan) for p in plan.programs), layers
+        tuple(
+            "" if p.function else find_program(p.argv[0], p.env.get("PATH", ""), plan)
+            for p in plan.programs
+        ),
+        layers,
     )
 
 
@@ -261,6 +270,19 @@ def _start(
     started: dict[int, int],
 ) -> None:
     program = plan.programs[number]
+    if program.function is not None:
+        pid = functions.start(
+            program.function,
+            role=program.role,
+            number=number,
+            is_client=program.is_client,
+            environment=program.env,
+            stdio=program.stdio,
+            directory=view.TRIAL_DIR,
+        )
+        started[pid] = number
+        _report(control, {"start": number, "pid": pid})
+        return
     defaults = [s for s in signal.valid_signals() if s not in (signal.SIGKILL, signal.SIGSTOP)]
     try:
         pid = os.posix_spawn(

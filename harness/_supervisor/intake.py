@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable
 
 from .._kernel import process
+from .._kernel.hypercall import NUMBER as HYPERCALL
 from .._kernel.seccomp import Notification
 from .._kernel.uapi import AUDIT_ARCH_X86_64
 from ..calls import numbers
@@ -108,6 +109,11 @@ class Intake:
             return
         if task.role is not None and notif[3] in EXECS:
             task.after = "begin"
+        elif task.role is not None and notif[3] == HYPERCALL:
+            task.begun = True
+            self._trial.limit(task)
+            self._listener.answer(notif[0], 0)
+            return
         if task.role is None and notif[3] in CLONES:
             self._trial.cloning = task
         try:
@@ -182,8 +188,10 @@ class Intake:
         trial.cloning = None
         if parent is None or parent.role is None:
             # Init sleeps in its vfork while it starts a command; an orphan that it inherited from
-            # somebody who was killed comes at another time.
-            starts = trial.starting and trial.init.kernel_state() == "D"
+            # somebody who was killed comes at another time. For a function it forks.
+            starts = trial.starting and (
+                trial.starting[0] in trial.functions or trial.init.kernel_state() == "D"
+            )
             name = trial.starting.pop(0) if starts else f"unknown/{len(trial.known)}"
             task = Task(tid, tgid, trial.core.root(name))
             task.begun = name.startswith("unknown")

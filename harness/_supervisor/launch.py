@@ -15,6 +15,7 @@ from typing import Any
 from .._kernel import namespaces, process, seccomp
 from ..errors import MachineError, SubjectError
 from . import init
+from .template import Template
 
 _PACKET = 65536
 _HAND_OVER_S = 30.0
@@ -76,12 +77,15 @@ def end(pid: int) -> None:
         pass
 
 
-def launch(plan: init.InitPlan) -> World:
-    """Fork init and return when its filter is installed. Raises `MachineError` or `SubjectError`;
-    then nothing is left."""
+def launch(plan: init.InitPlan, template: Template | None = None) -> World:
+    """Fork init, of *template* or of ourselves, and return when its filter is installed. Raises
+    `MachineError` or `SubjectError`; then nothing is left."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        pid = namespaces.enter_by_clone(own_network=plan.own_network)
+        if template is not None:
+            pid = template.fork(plan, theirs)
+        else:
+            pid = namespaces.enter_by_clone(own_network=plan.own_network)
     except OSError as error:
         ours.close()
         theirs.close()

@@ -1,9 +1,4 @@
-"""When a parked task is released, and through which phases a trial goes: controlled, one task at a
-time; or free.
-
-start (until ready) -> work (until the clients, or the bare command, have ended) -> stop (a service
-is told to) -> settle.
-"""
+"""When a parked task is released: controlled, one task at a time; or free."""
 
 from __future__ import annotations
 
@@ -13,6 +8,7 @@ from typing import NamedTuple
 from .answers import Answers
 from .burst import serve_row
 from .intake import CLONES, Intake
+from .phases import Phases
 from .quiescence import anyone_runs, wait_until_quiescent
 from .scheduler import Scheduler
 from .state import Trial
@@ -30,51 +26,6 @@ class Limits(NamedTuple):
     deadline_ns: int
     step_limit: int
     clock: Callable[[], int]
-
-
-class Phases:
-    """The parts of a trial, one after another: `advance` moves on when a part is over."""
-
-    def __init__(self, trial: Trial, stop: int) -> None:
-        self.trial = trial
-        self.service, *self.clients = trial.roots
-        self._stop = stop
-        self.phase = ""
-
-    def begin(self) -> None:
-        """Start the service, and the clients too when nothing says when it is ready."""
-        self._enter("start")
-        self.trial.start(0)
-        if self.trial.is_ready:
-            self._work()
-
-    def _enter(self, phase: str) -> None:
-        self.phase = phase
-        self.trial.enter(phase)
-
-    def _work(self) -> None:
-        self._enter("work")
-        for number in range(1, len(self.clients) + 1):
-            self.trial.start(number)
-
-    def advance(self) -> bool:
-        """Go to the next phase if this one is over; whether it was."""
-        ended = self.trial.statuses
-        if self.phase == "start" and self.trial.is_ready:
-            self._work()
-        elif self.phase == "start" and self.service in ended:
-            self.trial.end("exited", f"{self.service} ended before it was ready")
-        elif self.phase == "work" and self.clients and all(name in ended for name in self.clients):
-            self._enter("stop")
-            if self.service not in ended:
-                self.trial.signal(self.service, self._stop)
-        elif self.service in ended and (
-            self.phase == "stop" or (self.phase == "work" and not self.clients)
-        ):
-            self._enter("settle")
-        else:
-            return False
-        return True
 
 
 def run_controlled(
@@ -114,7 +65,7 @@ def run_controlled(
             trial.end("exited")
         elif outside_may_act or may_wake_by_itself(trial):
             intake.pump(min(_IDLE_MS, max(0.0, (end - limits.clock()) / 1e6)))
-        else:
+        elif not phases.give_up():
             trial.end("stuck")
 
 

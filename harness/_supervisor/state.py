@@ -3,7 +3,7 @@ intake and answers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from .._kernel import process
@@ -16,25 +16,33 @@ from .decode import event
 from .launch import World
 from .tasks import PARKED, Task
 
-#: An event before it is text. Of a call: role, nth, action, notification, paths; of a mark, which
-#: has no notification: `-`, nth, name, None, arguments.
+#: An event before it is text. Of a call: role, nth, action, notification, paths; of what the trial
+#: (role `-`) or a task says, which has no notification: role, nth, name, None, arguments.
 RawEvent = tuple[str, int, str, Notification | None, tuple[Any, ...]]
 
 
 class Trial:
     """One trial's tasks and trace, until `ended` says why it is over.
 
-    *roots* are the roles of the commands in the order in which init was given them. *ready* is
-    where the service must listen before the clients start, None when they need not wait.
+    *roots* are the roles of the commands in the order in which init was given them, *functions*
+    those that are functions, which init forks for. *ready* is where the service must listen before
+    the clients start, None when they need not wait.
     """
 
     def __init__(
-        self, world: World, core: Core, schedule: Schedule, roots: Sequence[str], ready: str | None
+        self,
+        world: World,
+        core: Core,
+        schedule: Schedule,
+        roots: Sequence[str],
+        ready: str | None,
+        functions: Collection[str] = (),
     ) -> None:
         self.world = world
         self.core = core
         self.schedule = schedule
         self.roots = tuple(roots)
+        self.functions = frozenset(functions)
         self.ready = ready
         self.is_ready = ready is None
         self.trace: list[RawEvent] = []
@@ -49,18 +57,23 @@ class Trial:
         self.listening: Task | None = None
         #: Roles of commands that init has been told to start and that have no task yet.
         self.starting: list[str] = []
+        self.started: set[str] = set()
         self.disturbed = False  # something may have killed parked tasks: look at them too
         self.timers = False  # a timer may wake a task without anybody's call
         self.statuses: dict[str, int] = {}
         self.ended = ""  # or: exited, stuck, deadline, steps, refused, cancelled
         self.reason = ""
         self.refusal: SubjectError | None = None
-        self._marks: dict[str, int] = {}
+        self._marks: dict[tuple[str, str], int] = {}
 
     def mark(self, name: str, *args: str) -> None:
         """Write a phase or a note into the trace."""
-        self._marks[name] = nth = self._marks.get(name, 0) + 1
-        self.trace.append(("-", nth, name, None, args))
+        self.tell("-", name, *args)
+
+    def tell(self, role: str, name: str, *args: str) -> None:
+        """Write into the trace what *role* says of itself."""
+        self._marks[role, name] = nth = self._marks.get((role, name), 0) + 1
+        self.trace.append((role, nth, name, None, args))
 
     def enter(self, phase: str) -> None:
         """Begin *phase*."""
@@ -82,10 +95,11 @@ class Trial:
             self.refusal = SubjectError(reason, status)
             self.end("refused", reason)
 
-    def start(self, number: int) -> None:
-        """Have init start command *number*."""
-        self.starting.append(self.roots[number])
-        self.world.send({"start": number})
+    def start(self, role: str) -> None:
+        """Have init start the command of *role*."""
+        self.starting.append(role)
+        self.started.add(role)
+        self.world.send({"start": self.roots.index(role)})
 
     def signal(self, role: str, number: int) -> None:
         """Send a signal to the process of *role*, if it still lives."""
@@ -143,5 +157,5 @@ class Trial:
 def _event(raw: RawEvent) -> Event:
     role, nth, what, notif, rest = raw
     if notif is None:
-        return Event.mark(what, nth, *rest)
+        return Event(role=role, call=what, nth=nth, args=rest)
     return event(role, nth, what, notif, rest)

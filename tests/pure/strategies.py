@@ -21,7 +21,14 @@ from harness.fault import (
     SignalFault,
 )
 from harness.history import Operation, Result
-from harness.recording import ClientCommand, InputFile, Recording, Versions, to_base64
+from harness.recording import (
+    ClientCommand,
+    ClientFunction,
+    InputFile,
+    Recording,
+    Versions,
+    to_base64,
+)
 from harness.schedule import (
     NTH_MAX,
     PHASES,
@@ -45,6 +52,7 @@ from harness.verdict import (
     Status,
     Verdict,
 )
+from harness.workload import Workload
 
 T = TypeVar("T")
 
@@ -252,7 +260,17 @@ def verdicts(draw: st.DrawFn) -> Verdict:
 # ---- Recordings --------------------------------------------------------------------------------
 
 commands = st.lists(os_text, min_size=1, max_size=3).map(tuple)
-clients = st.builds(ClientCommand, name=roles, command=commands)
+identifiers = st.from_regex(r"[a-z_][a-z0-9_]{0,5}(\.[a-z]{1,3})?", fullmatch=True)
+workloads = st.builds(
+    Workload,
+    module=identifiers,
+    file=os_text.map("/{}".format),
+    qualname=identifiers,
+    kwargs=st.dictionaries(any_text, st.none() | st.booleans() | st.integers() | any_text),
+)
+clients = st.builds(ClientCommand, name=roles, command=commands) | st.builds(
+    ClientFunction, name=roles, workload=workloads
+)
 variables = os_text.map(lambda name: name.replace("=", "")).filter(bool)
 environments = st.dictionaries(variables, os_text, max_size=3).map(lambda env: (*env.items(),))
 names = os_text.map(lambda name: name.replace("/", "")).filter(lambda n: n not in ("", ".", ".."))
@@ -268,8 +286,12 @@ input_files = st.builds(
 def recordings(draw: st.DrawFn) -> Recording:
     schedule = draw(schedules())
     trace = draw(traces)
+    function = draw(st.none() | workloads)
     return Recording(
-        command=draw(commands),
+        command=() if function else draw(commands),
+        function=function,
+        python_path=draw(_some(os_text)),
+        recovers=draw(st.booleans()),
         clients=draw(
             st.lists(clients, max_size=2, unique_by=lambda client: client.name).map(tuple)
         ),

@@ -12,10 +12,11 @@ from tests.tidy import tree
 # A package whose __init__ imports something of ours stands here by its own name.
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("strict", "calls", "fault", "schedule", "trace", "history", "verdict", "recording"),
+    ("strict", "calls", "fault", "schedule", "trace", "history", "verdict", "workload", "recording"),
     (
         "_kernel.uapi",
         "_kernel.libc",
+        "_kernel.hypercall",
         "_kernel.bpf",
         "_kernel.seccomp",
         "_kernel.process",
@@ -26,6 +27,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_kernel.devices",
         "_kernel.view",
     ),
+    ("client",),
     (
         "_supervisor.core",
         "_supervisor.scheduler",
@@ -34,8 +36,10 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.tasks",
         "_supervisor.caller",
         "_supervisor.emulate",
+        "_supervisor.functions",
         "_supervisor.init",
         "_supervisor.filters",
+        "_supervisor.template",
         "_supervisor.launch",
         "_supervisor.state",
         "_supervisor.intake",
@@ -43,6 +47,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.burst",
         "_supervisor.quiescence",
         "_supervisor.stuck",
+        "_supervisor.phases",
         "_supervisor.loop",
     ),
     ("subject", "oracle"),
