@@ -10,6 +10,7 @@ A map, top to bottom; a module imports only from rows above its own, or from ear
                                       recording.py
                                       values: frozen, checked when made, no input or output
     2  _kernel/                       the only place with ctypes: the kernel's calls and structures
+       client.py                      what a workload is given
     3  _supervisor/                   answers the subject's system calls: a pure core, and a loop
     4  subject.py oracle.py           what is run, and how it is judged
     5  _engine/                       a trial from start to verdict; replay
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from harness.client import Client as Client
     from harness.errors import HarnessError as HarnessError
     from harness.errors import MachineError as MachineError
     from harness.errors import RecordingError as RecordingError
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from harness.schedule import Schedule as Schedule
     from harness.schedule import Switch as Switch
     from harness.schedule import Trigger as Trigger
+    from harness.subject import Subject as Subject
+    from harness.subject import listening as listening
     from harness.trace import Event as Event
     from harness.trace import Trace as Trace
     from harness.verdict import Finding as Finding
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
 
 # Where each name lives. Only type checkers read the imports above; tests/tidy/ holds the two equal.
 _HOME = {
+    "Client": "client",
     "HarnessError": "errors",
     "MachineError": "errors",
     "RecordingError": "errors",
@@ -73,6 +78,8 @@ _HOME = {
     "Schedule": "schedule",
     "Switch": "schedule",
     "Trigger": "schedule",
+    "Subject": "subject",
+    "listening": "subject",
     "Event": "trace",
     "Trace": "trace",
     "Finding": "verdict",

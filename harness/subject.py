@@ -1,15 +1,19 @@
-"""What a trial runs: the subject's command, its clients, and the world that they see. Values;
-nothing is started here."""
+"""What a trial runs: the subject, its clients, and the world that they see. Values; nothing is
+started here."""
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import inspect
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from .errors import UsageError
-from .recording import AnyClient, ClientFunction, InputFile, client_from_json
+from .recording import AnyClient, ClientCommand, ClientFunction, InputFile, client_from_json
 from .schedule import FRESH as FRESH
 from .schedule import RESTARTED as RESTARTED
 from .schedule import Schedule
@@ -132,3 +136,195 @@ class TrialPlan:
             write=tuple(plain.pop("write")),
             **plain,
         )
+
+
+# ---- What a user composes ------------------------------------------------------------------------
+
+#: A function at the top of a module, `functools.partial` of one with keywords, or the words of a
+#: command.
+ClientLike = Callable[..., Any] | Workload | Sequence[str]
+
+
+def listening(address: str) -> str:
+    """Ready when a task of the subject has passed listen(2) there: a path (`{dir}/s`), an abstract
+    name (`@name`) or a port (`:8080`). It is an event, never a probe: that would be a client."""
+    if not address or (address.startswith(":") and not _is_port(address[1:])):
+        raise UsageError(f"listening({address!r}): it is a path, @name, or :PORT from 1 to 65535")
+    return address
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and 0 < int(text) < 65536
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """What is under test: make one by `Subject.command` or `Subject.process`.
+
+    In *words*, *environment* and *ready* `{dir}` stands for the trial's own empty directory.
+    """
+
+    words: tuple[str, ...] = ()
+    function: Workload | None = None
+    ready: str | None = None
+    stop: str = "TERM"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stdin: bytes = b""
+    cwd: str = TRIAL_DIR
+    bind: tuple[str, ...] = ()
+
+    @classmethod
+    def command(
+        cls,
+        words: Sequence[str],
+        *,
+        ready: str | None = None,
+        stop: str = "TERM",
+        environment: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        cwd: str | None = None,
+        bind: Sequence[str] = (),
+    ) -> Self:
+        """Any program. Its working directory is ours, seen as it is and written to in vain.
+
+        *ready*: where it listens before its clients start, as `listening` says. *stop*: the signal
+        that tells it to end, without SIG. *environment*: beside PATH, LANG and HOME. *bind*: paths
+        to be seen that a trial hides otherwise, such as those below /tmp. Raises `UsageError`.
+        """
+        if isinstance(words, str):
+            raise UsageError(f"Subject.command({words!r}): give its words one by one, as a list")
+        return cls(
+            words=tuple(words),
+            ready=ready,
+            stop=stop,
+            environment=dict(environment or {}),
+            stdin=stdin,
+            cwd=os.path.abspath(cwd) if cwd else os.getcwd(),
+            bind=tuple(bind),
+        )
+
+    @classmethod
+    def process(
+        cls,
+        function: Callable[..., Any] | Workload | str,
+        *,
+        ready: str | None = None,
+        stop: str = "TERM",
+        environment: Mapping[str, str] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """A function, or its name as `module:function`, called with *kwargs* in a process of its
+        own, forked from one that has imported the module already. What it returns is its exit
+        status. Raises `UsageError` when another process could not find it."""
+        return cls(
+            function=workload_of(function, kwargs or {}),
+            ready=ready,
+            stop=stop,
+            environment=dict(environment or {}),
+        )
+
+    def plan(
+        self,
+        *clients: ClientLike,
+        schedule: Schedule | None = None,
+        recovers: bool = True,
+        deadline_s: float = DEADLINE_S,
+        step_limit: int = STEP_LIMIT,
+        policy: Policy = "default",
+        **named: ClientLike,
+    ) -> TrialPlan:
+        """The plan of one trial of it, with *clients* as the roles client/0, client/1 and so on,
+        and the *named* ones as client/NAME."""
+        every = {str(number): client for number, client in enumerate(clients)} | named
+        made = tuple(_client(f"client/{name}", client) for name, client in every.items())
+        environment = {
+            "PATH": _SEARCHED,
+            "LANG": "C.UTF-8",
+            "HOME": TRIAL_DIR,
+            "PYTHONHASHSEED": "0",
+        }
+        functions = self.function or any(isinstance(one, ClientFunction) for one in made)
+        return TrialPlan(
+            command=self.words,
+            function=self.function,
+            clients=made,
+            python_path=_python_path() if functions else (),
+            recovers=recovers and bool(made),
+            cwd=self.cwd,
+            home=TRIAL_DIR,
+            environment=environment | dict(self.environment),
+            stdin=self.stdin,
+            ready=self.ready,
+            stop=self.stop,
+            deadline_s=deadline_s,
+            step_limit=step_limit,
+            schedule=schedule or Schedule(),
+            policy=policy,
+            bind=self.bind,
+        )
+
+
+_SEARCHED = "/usr/local/bin:/usr/bin:/bin"
+
+
+def _client(role: str, client: ClientLike) -> AnyClient:
+    if isinstance(client, Sequence) and not isinstance(client, str):
+        return ClientCommand(name=role, command=tuple(client))
+    return ClientFunction(name=role, workload=workload_of(client, {}))
+
+
+def _python_path() -> tuple[str, ...]:
+    """Our sys.path, in words that mean the same elsewhere."""
+    return tuple(os.path.abspath(entry) for entry in sys.path)
+
+
+def workload_of(function: object, kwargs: Mapping[str, Any]) -> Workload:
+    """The reference by which another process finds *function*. Raises `UsageError` that says where
+    it is, why it cannot be found, and what to do."""
+    if isinstance(function, Workload):
+        return function
+    if isinstance(function, str):
+        return _named(function, kwargs)
+    if isinstance(function, functools.partial):
+        if function.args:
+            raise _not_found(function.func, "has positional arguments", "pass them as keywords")
+        return workload_of(function.func, {**function.keywords, **kwargs})
+    if not inspect.isfunction(function):
+        what = "a bound method" if inspect.ismethod(function) else f"no function: {function!r}"
+        raise _not_found(function, f"is {what}", "pass a function at the top of a module")
+    move = "move it to the top of the module and pass what it closes over as keyword arguments"
+    if function.__name__ == "<lambda>":
+        raise _not_found(function, "is a lambda", "make it a function at the top of the module")
+    if "<locals>" in function.__qualname__:
+        raise _not_found(function, "is a closure", move)
+    if function.__module__ == "__main__":
+        raise _not_found(function, "is in __main__", "put it into a module of its own")
+    if inspect.iscoroutinefunction(function):
+        raise _not_found(function, "is a coroutine", "call asyncio.run in a plain function")
+    return Workload(
+        module=function.__module__,
+        file=os.path.abspath(inspect.getfile(function)),
+        qualname=function.__qualname__,
+        kwargs=dict(kwargs),
+    )
+
+
+def _named(name: str, kwargs: Mapping[str, Any]) -> Workload:
+    module, _, qualname = name.partition(":")
+    try:
+        spec = importlib.util.find_spec(module) if module and qualname else None
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.has_location or spec.origin is None:
+        raise UsageError(f"{name!r}: it is module:function, of a module that can be imported here")
+    return Workload(
+        module=module, file=os.path.abspath(spec.origin), qualname=qualname, kwargs=dict(kwargs)
+    )
+
+
+def _not_found(function: object, why: str, what_to_do: str) -> UsageError:
+    inner = getattr(function, "__func__", function)
+    code = getattr(inner, "__code__", None)
+    where = f"{code.co_filename}:{code.co_firstlineno}: " if code else ""
+    name = getattr(function, "__qualname__", repr(function))
+    return UsageError(f"{where}{name} {why}, which no other process can find: {what_to_do}")
