@@ -192,8 +192,15 @@ def _supervised(
         trace=trace,
         schedule=schedule,
         seconds=time.monotonic() - began,
-        outlived_clients=[*trial.statuses][len(plan.clients) :] == [plan.roots[0]],
+        outlived_clients=_outlived(plan, [*trial.statuses]),
     )
+
+
+def _outlived(plan: TrialPlan, ended: list[str]) -> bool:
+    """Whether the service ended after all of its clients; *ended* has the roles in that order."""
+    service, *_ = plan.roots
+    before = ended[: ended.index(service)] if service in ended else []
+    return service in ended and {client.name for client in plan.clients} <= set(before)
 
 
 def _init_plan(plan: TrialPlan, outputs: Outputs, stdin: int, null: int) -> InitPlan:
