@@ -22,10 +22,11 @@ _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
 _TOP = """\
 harness runs a command as a trial: in namespaces of its own, one task at a time, with faults at
-chosen system calls; and runs a recorded trial again, exactly.
+chosen system calls, or at each of them in turn; and runs a recorded trial again, exactly.
 
   harness run --fault 'write#1=ENOSPC' -- sh -c 'echo hi'    what does it do when the disk is full?
   harness run --fault 'read#*=short(1)' -- gzip -c FILE      and when each read gives one byte?
+  harness sweep -- sort -o FILE FILE                         which failure of a call is it blind to?
   harness run --seed 7 --record r.json -- ./script           another interleaving, recorded
   harness replay r.json                                      the same again
   harness doctor                                             what can this machine do?
@@ -52,6 +53,25 @@ does. A fault is [ROLE:]CALL[#N][@PHASE]=FAULT:
 exit status: the command's own, 128+N when signal N killed it (with clients: of service and clients
 the first that failed); 3 a fault did not fire; 124 it did not end (deadline, stuck, step limit);
 125 harness could not run it, or not pass its output on; 126 not executable; 127 not found.
+"""
+
+
+_SWEEP = """\
+Run CMD once for each thing that can go wrong at each system call that it makes, and judge each run
+against one in which nothing does: it must give the same result, or be seen to fail; and it must
+end, and leave nothing running. What is found is recorded in .harness/ and can be replayed.
+
+KINDS, separated by commas:
+  errno         each failure that the manual page has for the call, and that a correct program must
+                expect; or a part of them by its cause: space device descriptors processes memory
+                peer interrupted permission; or one of them: ENOSPC
+  short         each transfer moves one byte only; short(N): N bytes
+  crash         the task is killed at the call, where it does more than look; crash(SEGV)
+  crash-after   it is killed when the call is done
+  hold          the call never returns
+  signal(TERM)  the signal arrives at the call
+
+exit status: 0 nothing found; 1 a finding; 2 usage, or it cannot run; 3 a trial said nothing.
 """
 
 
@@ -88,13 +108,6 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         help="a fault (repeatable), as above",
     )
     add(
-        "--limit",
-        action="append",
-        default=[],
-        metavar="[ROLE:]RES=N",
-        help="a resource limit: NOFILE NPROC AS FSIZE STACK",
-    )
-    add(
         "--schedule",
         type=_file,
         metavar="FILE",
@@ -112,6 +125,118 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         metavar="FILE",
         help="write a recording, for harness replay; it holds the files that the trial read, so "
         "only you may read it",
+    )
+    _add_common(add)
+    add(
+        "--write",
+        type=_file,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="let what it writes below PATH through",
+    )
+    add("-q", "--quiet", action="store_true", help="do not say how it ended")
+    run.set_defaults(act=acts["run"])
+
+    _add_sweep(commands, acts["sweep"])
+
+    again = commands.add_parser(
+        "replay",
+        help="run recorded trials again",
+        usage="harness replay [OPTION ...] [ID | FILE | DIR | latest]",
+        description=(
+            "Run a recording again and judge it: REPRODUCED, FIXED, CHANGED or INCONCLUSIVE. "
+            "Without a name: every recording in .harness/. Data files are as they were recorded; "
+            "the program is the one that is here now. "
+            "Exit status: 0 nothing found or fixed; 1 a finding; 2 usage; 3 it cannot be said."
+        ),
+    )
+    again.add_argument("--times", type=_positive, default=1, metavar="N", help="run it N times")
+    again.add_argument(
+        "--exact",
+        action="store_true",
+        help="a trace that differs from the recorded one is an error (3)",
+    )
+    again.add_argument(
+        "name",
+        type=_file,
+        nargs="?",
+        metavar="ID|FILE|DIR|latest",
+        help="default: all in .harness/",
+    )
+    again.set_defaults(act=acts["replay"])
+
+    show = commands.add_parser(
+        "show",
+        help="show a recording",
+        description="Show a recording: what was run, what went wrong, and the events around it.",
+    )
+    show.add_argument("--text", action="store_true", help="as text (the default)")
+    show.add_argument(
+        "--all", action="store_true", help="every event, not only those around the fault"
+    )
+    show.add_argument("name", type=_file, metavar="ID|FILE|latest")
+    show.set_defaults(act=acts["show"])
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="what this machine can do",
+        description="Try what trials need, and name the command that gives what is missing.",
+    )
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.set_defaults(act=acts["doctor"])
+    return top
+
+
+def _add_sweep(commands: Any, act: Act) -> None:
+    sweep = commands.add_parser(
+        "sweep",
+        help="let each call of a command fail in turn",
+        usage="harness sweep [OPTION ...] -- CMD [ARG ...]",
+        description=_SWEEP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = sweep.add_argument
+    add(
+        "--faults",
+        type=_words,
+        metavar="KINDS",
+        help="what goes wrong (default errno,short,crash,crash-after)",
+    )
+    add(
+        "--roles",
+        metavar="GLOB",
+        help="for whom: service** (default: the command and its descendants, not the clients)",
+    )
+    add("--calls", default="*", metavar="GLOB", help="at which calls: a name, a glob or a family")
+    add(
+        "--oracle",
+        action="append",
+        default=[],
+        metavar="MOD:FN",
+        help="a function of yours that judges too: FN(outcome, golden) gives what is wrong",
+    )
+    add("--budget", type=_duration, metavar="TIME", help="begin no trial after this time")
+    add(
+        "-j",
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="how many trials at once (default: one a processor)",
+    )
+    add("--format", choices=("text", "json"), default="text", help="json: for programs")
+    _add_common(add)
+    sweep.set_defaults(act=act)
+
+
+def _add_common(add: Callable[..., Any]) -> None:
+    """What each command that makes trials of its own has."""
+    add(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="[ROLE:]RES=N",
+        help="a resource limit: NOFILE NPROC AS FSIZE STACK",
     )
     add(
         "--client",
@@ -169,70 +294,13 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         metavar="PATH",
         help="show a path that the trial's own /tmp, /run or /trial hides",
     )
-    add(
-        "--write",
-        type=_file,
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="let what it writes below PATH through",
-    )
     add("--net", choices=("own", "host"), default="own", help="host: share this machine's network")
-    add("-q", "--quiet", action="store_true", help="do not say how it ended")
     add(
         "command",
         nargs=argparse.REMAINDER,
         metavar="-- CMD ...",
         help="the command and its arguments",
     )
-    run.set_defaults(act=acts["run"])
-
-    again = commands.add_parser(
-        "replay",
-        help="run recorded trials again",
-        usage="harness replay [OPTION ...] [ID | FILE | DIR | latest]",
-        description=(
-            "Run a recording again and judge it: REPRODUCED, FIXED, CHANGED or INCONCLUSIVE. "
-            "Without a name: every recording in .harness/. Data files are as they were recorded; "
-            "the program is the one that is here now. "
-            "Exit status: 0 nothing found or fixed; 1 a finding; 2 usage; 3 it cannot be said."
-        ),
-    )
-    again.add_argument("--times", type=_positive, default=1, metavar="N", help="run it N times")
-    again.add_argument(
-        "--exact",
-        action="store_true",
-        help="a trace that differs from the recorded one is an error (3)",
-    )
-    again.add_argument(
-        "name",
-        type=_file,
-        nargs="?",
-        metavar="ID|FILE|DIR|latest",
-        help="default: all in .harness/",
-    )
-    again.set_defaults(act=acts["replay"])
-
-    show = commands.add_parser(
-        "show",
-        help="show a recording",
-        description="Show a recording: what was run, what went wrong, and the events around it.",
-    )
-    show.add_argument("--text", action="store_true", help="as text (the default)")
-    show.add_argument(
-        "--all", action="store_true", help="every event, not only those around the fault"
-    )
-    show.add_argument("name", type=_file, metavar="ID|FILE|latest")
-    show.set_defaults(act=acts["show"])
-
-    doctor = commands.add_parser(
-        "doctor",
-        help="what this machine can do",
-        description="Try what trials need, and name the command that gives what is missing.",
-    )
-    doctor.add_argument("--json", action="store_true", help="for programs")
-    doctor.set_defaults(act=acts["doctor"])
-    return top
 
 
 def _duration(text: str) -> float:
@@ -241,6 +309,10 @@ def _duration(text: str) -> float:
     if not 0 < seconds < _SECONDS_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time: 500ms, 10s, 2m")
     return seconds
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(","))
 
 
 def _file(text: str) -> str:

@@ -1,17 +1,13 @@
-"""The command line: `harness run`, `replay`, `show`, `doctor`. Parses, asks the engine, prints."""
+"""The command line: `harness run`, `sweep`, `replay`, `show`, `doctor`. Parses, asks, prints."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import os
-import re
-import shlex
 import signal
-import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 from ._engine import store
@@ -22,17 +18,16 @@ from ._engine.trial import TrialResult
 from ._supervisor.launch import machine_error
 from .arguments import parser
 from .calls import signal_number
-from .errors import HarnessError, SubjectError, UsageError, printable
+from .console import OUTPUTS, give_up, on_standard_output, print_lines, say, tell
+from .errors import HarnessError, SubjectError, UsageError
 from .oracle import is_unready, judge, status_in_words
-from .recording import INPUT_MAX, ClientCommand, Recording
-from .schedule import FaultAt, Schedule, parse_fault_at, parse_limit, role_matches
-from .subject import BARE, SERVICE, TrialPlan
+from .planning import is_root_of_the_machine, plan_to_run
+from .recording import Recording
+from .schedule import FaultAt, role_matches
+from .subject import TrialPlan
 
 _FAILED, _USAGE, _DID_NOT_FIRE, _HARNESS_FAILED, _KILLED = 1, 2, 3, 125, 128
-_STDIN_MAX = 64 << 20
-_OWN = ("/", "/proc")  # a bind mount there would be one over the trial's own
 _FORKS = {"fork", "vfork", "clone", "clone3"}
-_OUTPUTS = {1: "standard output", 2: "standard error"}
 
 
 class _Interrupted(KeyboardInterrupt):
@@ -56,60 +51,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             _flush()
     except KeyboardInterrupt as interrupt:
-        _say("interrupted; nothing is left behind")
+        say("interrupted; nothing is left behind")
         return _KILLED + getattr(interrupt, "number", signal.SIGINT)
     except BrokenPipeError:
         return _KILLED + signal.SIGPIPE
     except SubjectError as error:
-        _say(str(error))
+        say(str(error))
         return error.status
     except HarnessError as error:
-        _say(str(error))
+        say(str(error))
         return failed
     except OSError as error:
-        _say(str(machine_error("harness cannot go on", error)))
+        say(str(machine_error("harness cannot go on", error)))
         return failed
-
-
-def _say(text: str) -> None:
-    """One line of our own on standard error."""
-    _tell(f"harness: {text}")
-
-
-def _tell(text: str) -> None:
-    """Text on standard error; nobody is left to be told that it cannot be said."""
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except OSError:
-        _give_up(2)
 
 
 def _flush() -> None:
     """Write what is still to be written on standard output, or say why it cannot be."""
     try:
-        with _on_standard_output():
+        with on_standard_output():
             sys.stdout.flush()
     except (BrokenPipeError, HarnessError):
-        _give_up(1)
+        give_up(1)
         raise
-
-
-def _give_up(fd: int) -> None:
-    """What is still to be written there goes nowhere; else the interpreter tries again at exit."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, fd)
-    os.close(null)
-
-
-@contextlib.contextmanager
-def _on_standard_output() -> Iterator[None]:
-    """What is printed in the block is written, or it is said why not."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # its reader knows
-    except OSError as error:
-        raise HarnessError(f"{_OUTPUTS[1]}: {error.strerror}") from None
 
 
 def _complete_standard_streams() -> None:
@@ -133,15 +97,15 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 
 def _run(options: argparse.Namespace) -> int:
-    plan = _plan(options)
+    plan = plan_to_run(options)
     if options.record:
         store.check(options.record)
     if options.record and options.write:
         raise UsageError(
             "--record with --write: a replay must not write on this machine; leave one out"
         )
-    if any(at.resource == "NPROC" for at in plan.schedule.limits) and _is_root_of_the_machine():
-        _say(
+    if any(at.resource == "NPROC" for at in plan.schedule.limits) and is_root_of_the_machine():
+        say(
             "--limit NPROC never holds for root; run as another user, or let clone, clone3 or "
             "vfork fail: --fault 'clone*=EAGAIN'"
         )
@@ -152,15 +116,15 @@ def _run(options: argparse.Namespace) -> int:
     if options.record:
         store.write(record(plan, result, judge(root, outcome)), options.record)
     if outcome.report and outcome.end != "exited":
-        _tell(outcome.report)
+        tell(outcome.report)
     if not options.quiet:
-        _say(_summary(plan, result))
+        say(_summary(plan, result))
     lost = {fd: n for fd, n in result.not_passed_on.items() if n != errno.EPIPE}
     for fd, number in lost.items():
-        _say(f"{_OUTPUTS[fd]}: {os.strerror(number)}: what the command writes is lost")
+        say(f"{OUTPUTS[fd]}: {os.strerror(number)}: what the command writes is lost")
     unfired = [i for i, fired in enumerate(outcome.fired) if not fired]
     for index in unfired:
-        _say(_why_not(plan, result, index))
+        say(_why_not(plan, result, index))
     if lost:
         return _HARNESS_FAILED
     if unfired:
@@ -262,153 +226,13 @@ def _is_alike(call: str, other: str) -> bool:
     return call in other or other in call or {call, other} <= _FORKS
 
 
-def _plan(options: argparse.Namespace) -> TrialPlan:
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    clients = tuple(_client(text, number) for number, text in enumerate(options.client))
-    root = SERVICE if clients else BARE
-    schedule = _schedule(options, root)
-    stdin: bytes | None = None
-    if options.stdin is not None:
-        stdin = _stdin_file(options.stdin, recorded=bool(options.record))
-    elif options.record:
-        stdin = _whole_stdin()
-    return TrialPlan(
-        command=tuple(command),
-        clients=clients,
-        cwd=_cwd(),
-        home=_home(),
-        environment=_environment(options.env),
-        stdin=stdin,
-        ready=options.ready,
-        stop=options.stop,
-        deadline_s=options.deadline,
-        step_limit=options.steps,
-        schedule=schedule,
-        policy="default" if options.seed is None else "random",
-        bind=tuple(_shown("--bind", path) for path in options.bind),
-        write=tuple(_shown("--write", path) for path in options.write),
-        host_network=options.net == "host",
-        pass_output=True,
-    )
+# ---- sweep, replay, show, doctor -----------------------------------------------------------------
 
 
-def _schedule(options: argparse.Namespace, root: str) -> Schedule:
-    given = Schedule()
-    if options.schedule:
-        given = Schedule.loads(_read(options.schedule), options.schedule)
-    faults = tuple(parse_fault_at(text, root) for text in options.fault)
-    limits = tuple(parse_limit(text, root) for text in options.limit)
-    return Schedule(
-        mode=options.mode or given.mode,
-        seed=given.seed if options.seed is None else options.seed,
-        clock_start=given.clock_start,
-        faults=given.faults + faults,
-        switches=given.switches,
-        limits=given.limits + limits,
-    )
+def _sweep(options: argparse.Namespace) -> int:
+    from .sweeping import act
 
-
-def _is_root_of_the_machine() -> bool:
-    """And not only of a container's users: to these the limits of processes apply as to any."""
-    if os.geteuid() != 0:
-        return False
-    inside, outside, _ = _read("/proc/self/uid_map").split()[:3]
-    return int(inside) == int(outside) == 0
-
-
-def _client(text: str, number: int) -> ClientCommand:
-    named = re.match(r"([A-Za-z0-9_.][A-Za-z0-9_.-]*)=(.*)", text, re.DOTALL)
-    name, command = (named[1], named[2]) if named else (str(number), text)
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise UsageError(f"--client {text!r}: {error}") from None
-    if not words:
-        raise UsageError(f"--client {text!r}: no command")
-    return ClientCommand(name=f"client/{name}", command=tuple(words))
-
-
-def _environment(given: Sequence[str]) -> dict[str, str]:
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "LANG": "C.UTF-8",
-        "HOME": "{dir}",
-        "PYTHONHASHSEED": "0",
-    }
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not name:
-            raise UsageError(f"--env {text!r}: give K=V, or K for its value here")
-        if equals:
-            environment[name] = value
-        elif name in os.environ:
-            environment[name] = os.environ[name]
-        else:
-            environment.pop(name, None)
-    return environment
-
-
-def _cwd() -> str:
-    try:
-        return os.getcwd()
-    except OSError as error:
-        raise UsageError(
-            f"the working directory is gone: {error.strerror}; cd to another"
-        ) from None
-
-
-def _home() -> str:
-    home = os.path.expanduser("~")
-    return os.path.realpath(home) if os.path.isabs(home) and os.path.isdir(home) else "/"
-
-
-def _stdin_file(path: str, *, recorded: bool) -> bytes:
-    most = INPUT_MAX if recorded else _STDIN_MAX
-    data = _read(path, most + 1)
-    if len(data) <= most:
-        return data
-    if recorded:
-        raise UsageError(f"{path} has more than the {INPUT_MAX} bytes that a recording holds")
-    raise UsageError(
-        f"{path} has more than {_STDIN_MAX >> 20} MiB; without --stdin it is read as it comes: "
-        f"< {path}"
-    )
-
-
-def _whole_stdin() -> bytes:
-    """What a recorded trial reads: all of our standard input, or nothing from a terminal."""
-    try:
-        kind = os.fstat(0).st_mode
-    except OSError:
-        return b""
-    if stat.S_ISCHR(kind):
-        return b""
-    data = sys.stdin.buffer.read(INPUT_MAX + 1)
-    if len(data) > INPUT_MAX:
-        raise UsageError(
-            f"standard input has more than the {INPUT_MAX} bytes that a recording holds; use a file"
-        )
-    return data
-
-
-def _read(path: str, size: int = -1) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(size)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-
-
-def _shown(option: str, path: str) -> str:
-    full = os.path.abspath(path)
-    if os.path.realpath(full) in _OWN:
-        raise UsageError(f"{option} {path}: the trial has its own; name what is needed below it")
-    if not os.path.exists(full):
-        raise UsageError(f"{path}: no such file or directory")
-    return full
-
-
-# ---- replay, show, doctor ------------------------------------------------------------------------
+    return act(options)
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -424,7 +248,7 @@ def _replay(options: argparse.Namespace) -> int:
             times = f" {count}/{len(replays)}" if len(replays) > 1 else ""
             said = [f"{one.word}{times}: {one.reason}"]
             said += one.divergence.split("\n") if one.divergence else []
-            _print(said)
+            print_lines(said)
             diverged = 3 if options.exact and one.divergence else 0
             worst = max(worst, one.exit_status, diverged)
     return worst
@@ -435,13 +259,7 @@ def _announce(path: str, recording: Recording) -> None:
     said = [f"{path}: {recording.subject}"]
     said += [f"    {client.describe()}" for client in recording.clients]
     said += [f"    {at}" for at in recording.schedule.faults]
-    _print(said)
-
-
-def _print(lines: Sequence[str]) -> None:
-    """Lines on standard output, at once, with nothing in them that a terminal would act on."""
-    with _on_standard_output():
-        print(*map(printable, lines), sep="\n", flush=True)
+    print_lines(said)
 
 
 def _key(one: Replay) -> tuple[str, str, str]:
@@ -456,18 +274,18 @@ def _show(options: argparse.Namespace) -> int:
     from .report.text import show
 
     for path in store.find(options.name):
-        _print(show(store.load(path), whole=options.all).split("\n"))
+        print_lines(show(store.load(path), whole=options.all).split("\n"))
     return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:
     from .doctor import main as examine
 
-    with _on_standard_output():
+    with on_standard_output():
         return examine(json=options.json)
 
 
-_ACTS = {"run": _run, "replay": _replay, "show": _show, "doctor": _doctor}
+_ACTS = {"run": _run, "sweep": _sweep, "replay": _replay, "show": _show, "doctor": _doctor}
 
 if __name__ == "__main__":
     raise SystemExit(main())

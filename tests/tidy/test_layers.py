@@ -12,7 +12,17 @@ from tests.tidy import tree
 # A package whose __init__ imports something of ours stands here by its own name.
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("strict", "calls", "fault", "schedule", "trace", "history", "verdict", "workload", "recording"),
+    (
+        "strict",
+        "calls",
+        "fault",
+        "schedule",
+        "trace",
+        "history",
+        "verdict",
+        "workload",
+        "recording",
+    ),
     (
         "_kernel.uapi",
         "_kernel.libc",
@@ -50,9 +60,28 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.phases",
         "_supervisor.loop",
     ),
-    ("subject", "oracle"),
-    ("_engine.trial", "_engine.runner", "_engine.record", "_engine.replay", "_engine.store"),
-    ("probe", "doctor", "report.text", "arguments", "cli", "__main__"),
+    ("subject", "failures", "points", "oracle"),
+    (
+        "_engine.trial",
+        "_engine.runner",
+        "_engine.record",
+        "_engine.replay",
+        "_engine.store",
+        "_engine.pool",
+        "_engine.sweep",
+    ),
+    (
+        "probe",
+        "doctor",
+        "report.text",
+        "report.sweep",
+        "arguments",
+        "console",
+        "planning",
+        "sweeping",
+        "cli",
+        "__main__",
+    ),
 )
 
 ORDER = {f"harness.{name}": place for place, name in enumerate(sum(ROWS, ()))}

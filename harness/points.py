@@ -1,0 +1,204 @@
+"""Fault points: from the trace of a golden run to the faults that are worth a trial. Pure.
+
+A point is a call that the golden run made. What can go wrong at it is asked by words: a kind of
+fault (`errno`, `short`, `crash`, `crash-after`, `hold`), a kind with its argument (`short(7)`,
+`crash(SEGV)`, `signal(TERM)`), or a part of `errno`: one of them (`ENOSPC`) or a cause (`space`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .calls import CALLS, errno_number, matching
+from .errors import ScheduleError, UsageError, quoted, unknown
+from .failures import CAUSES, FAILURES, Failure
+from .fault import (
+    CrashAfterFault,
+    CrashFault,
+    ErrnoFault,
+    Fault,
+    ShortFault,
+    parse_fault,
+)
+from .schedule import FaultAt, Trigger, role_matches
+from .trace import NO_ROLE, Event, Trace
+
+#: The kinds that are tried unless others are asked for. `hold` and `signal` are not among them: a
+#: task that is stuck for ever excuses nearly everything, and a signal is what its handler makes it.
+KINDS = ("errno", "short", "crash", "crash-after")
+PHASES = ("start", "work", "stop")
+
+_WORDS = (*KINDS, "hold", "signal(TERM)", *CAUSES, "ENOSPC")
+_O_CREAT = 0x40
+_F_DUPFD, _F_DUPFD_CLOEXEC, _F_SETLKW, _F_OFD_SETLKW = "0", "1030", "7", "38"
+_CONNECTS = frozenset({"accept", "accept4", "connect", "socketpair"})
+#: What only the caller learns something by. To be killed at one of these is, for everybody else, to
+#: be killed at the next call that is none of these.
+_ONLY_LOOKS = {
+    *("access", "faccessat", "faccessat2", "readlink", "readlinkat", "getcwd", "lseek", "ustat"),
+    *("stat", "lstat", "fstat", "newfstatat", "statx", "statfs", "fstatfs", "fadvise64"),
+    *("getdents", "getdents64", "pread64", "preadv", "preadv2", "readahead", "sched_yield"),
+    *("getsockname", "getpeername", "getsockopt", "poll", "ppoll", "select", "pselect6"),
+    *("epoll_wait", "epoll_pwait", "epoll_pwait2", "getxattr", "lgetxattr", "fgetxattr"),
+    *("listxattr", "llistxattr", "flistxattr"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """One call of the golden run: where a fault would meet it, and what it was.
+
+    *threads* and *connected* say of the run until then whether the caller's process had a second
+    thread, and whether there was a connection."""
+
+    at: Trigger
+    event: Event
+    threads: bool = False
+    connected: bool = False
+
+    def describe(self) -> str:
+        return self.at.describe()
+
+    def faulted(self, fault: Fault) -> FaultAt:
+        """*fault* at this call, and no other."""
+        return FaultAt(at=self.at, fault=fault)
+
+
+def points(
+    golden: Trace,
+    roles: str = "**",
+    calls: str = "*",
+    phases: Collection[str] = PHASES,
+) -> tuple[Point, ...]:
+    """The calls of the golden run in *phases*, of the roles and calls that the patterns mean.
+
+    *calls* is as in a trigger: a name, a glob or a family. Raises `ScheduleError` when it means no
+    call."""
+    wanted = matching(calls)
+    found = []
+    phase, connected, threaded = "", False, set[str]()
+    for event in golden.events:
+        if event.role == NO_ROLE:
+            phase = event.args[0] if event.call == "phase" else phase
+            continue
+        if event.call not in CALLS:
+            continue  # no call, but what a client of ours told, or one that is newer than our table
+        connected = connected or event.call in _CONNECTS
+        process = _process_of(event.role)
+        if process != event.role:
+            threaded.add(process)
+        if phase in phases and event.call in wanted and role_matches(roles, event.role):
+            at = Trigger(
+                role=event.role, call=event.call, first=event.nth, last=event.nth, phase=phase
+            )
+            found.append(
+                Point(at=at, event=event, threads=process in threaded, connected=connected)
+            )
+    return tuple(found)
+
+
+def _process_of(role: str) -> str:
+    """The role of the first thread of the process that *role* is a thread of."""
+    first, _, thread = role.rpartition("#")
+    return first if first and "/" not in thread else role
+
+
+# ---- What can go wrong at a point ----------------------------------------------------------------
+
+
+def faults_at(point: Point, kind: str) -> tuple[Fault, ...]:
+    """The faults that the word *kind* means at *point*: each is worth one trial. Raises
+    `UsageError` when it is no such word."""
+    return tuple(_maker(kind)(point))
+
+
+def check_kinds(kinds: Iterable[str]) -> tuple[str, ...]:
+    """The words, each once. Raises `UsageError` when one of them is none."""
+    words = tuple(dict.fromkeys(kinds))
+    for word in words:
+        _maker(word)
+    if not words:
+        raise UsageError("no kind of fault is given")
+    return words
+
+
+def failing(these: Iterable[Point], kind: str) -> Iterator[FaultAt]:
+    """Each fault that *kind* means, at each of the points that it can be at."""
+    for point in these:
+        for fault in faults_at(point, kind):
+            yield point.faulted(fault)
+
+
+_Maker = Callable[[Point], Iterable[Fault]]
+
+
+@lru_cache(maxsize=64)
+def _maker(word: str) -> _Maker:
+    if word == "errno":
+        return _errnos(lambda failure: True)
+    if word in CAUSES:
+        return _errnos(lambda failure: failure.cause == word)
+    if word == "short":
+        return _possible(ShortFault(count=1))
+    try:
+        fault = parse_fault(word)
+    except ScheduleError:
+        raise UsageError(unknown("kind of fault", word, _WORDS)) from None
+    if isinstance(fault, ErrnoFault):
+        return _errnos(_only(fault.errno))
+    return _possible(fault)
+
+
+def _only(errno: str) -> Callable[[Failure], bool]:
+    errno_number(errno)
+    if not any(failure.errno == errno for known in FAILURES.values() for failure in known):
+        raise UsageError(
+            f"{quoted(errno)} is no failure that a correct program must expect at any call; "
+            "to see one: harness run --fault"
+        )
+    return lambda failure: failure.errno == errno
+
+
+def _errnos(wanted: Callable[[Failure], bool]) -> _Maker:
+    def make(point: Point) -> Iterator[Fault]:
+        seen = set()
+        for failure in FAILURES.get(point.event.call, ()):
+            if failure.errno not in seen and wanted(failure) and _applies(failure, point):
+                seen.add(failure.errno)
+                yield ErrnoFault(errno=failure.errno)
+
+    return make
+
+
+def _possible(fault: Fault) -> _Maker:
+    def make(point: Point) -> Iterator[Fault]:
+        call = CALLS[point.event.call]
+        if isinstance(fault, CrashFault | CrashAfterFault) and call.name in _ONLY_LOOKS:
+            return
+        try:
+            fault.check_call(call)
+        except ScheduleError:
+            return
+        yield fault
+
+    return make
+
+
+def _applies(failure: Failure, point: Point) -> bool:
+    """Whether this use of the call may meet *failure*."""
+    event = point.event
+    match failure.when:
+        case "creates":
+            return bool(int(event.args[-2], 16) & _O_CREAT)
+        case "dup":
+            return event.args[1] in (_F_DUPFD, _F_DUPFD_CLOEXEC)
+        case "lock":
+            return event.args[1] in (_F_SETLKW, _F_OFD_SETLKW)
+        case "threads":
+            return point.threads
+        case "connected":
+            return point.connected
+        case "-":
+            return True

@@ -1,0 +1,142 @@
+"""What a sweep found, as text and as JSON. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from shlex import join
+
+from .._engine.sweep import Found, Progress, SweepResult
+from ..failures import FAILURES
+from ..fault import ErrnoFault
+from ..schedule import FaultAt
+from ..subject import TrialPlan
+
+LINES_MAX = 10  # of one finding
+_WIDTH = 160
+_OTHERS_MAX = 5
+FORMAT = 1
+
+
+def block(found: Found, plan: TrialPlan) -> list[str]:
+    """One finding as a bug report: what broke, the smallest cause, the line that repeats it."""
+    lines = [f"FAIL {found.finding.describe()}", f"  {_cause(found.fault)}"]
+    if found.finding.detail:
+        lines.append(f"  {_clipped(found.finding.detail)}")
+    lines += [f"  also {_clipped(other.describe())}" for other in found.verdict.findings[1:3]]
+    if found.others:
+        lines.append(f"  and in {len(found.others)} more: {_clipped(_others(found.others))}")
+    if found.ident is None:
+        lines.append(f"  not recorded: {found.not_recorded}")
+        lines.append(f"  repeat: harness run --fault {join([str(found.fault)])} {_command(plan)}")
+    else:
+        lines.append(f"  repeat: harness replay {found.ident}")
+    assert len(lines) <= LINES_MAX
+    return lines
+
+
+def summary(result: SweepResult) -> str:
+    """The last line: what was tried, and what came of it."""
+    said = [
+        f"points {result.covered}/{result.points}",
+        _count(result.trials, "trial"),
+        f"{result.fired} fired",
+        f"{result.did_not_fire} did not fire",
+        _count(len(result.findings), "finding"),
+    ]
+    if result.inconclusive:
+        said.append(f"{len(result.inconclusive)} inconclusive")
+    said.append(f"{result.seconds:.1f} s")
+    return ", ".join(said)
+
+
+def unclear(result: SweepResult) -> list[str]:
+    """Trials that say nothing: the first of each reason."""
+    reasons = Counter(one.reason for one in result.inconclusive)
+    first = {one.reason: one.fault for one in reversed(result.inconclusive)}
+    return [
+        f"INCONCLUSIVE {first[reason]}{f' and {n - 1} more' if n > 1 else ''}: {_clipped(reason)}"
+        for reason, n in reasons.items()
+    ]
+
+
+def progress(now: Progress) -> str:
+    """Where a sweep is, on one line."""
+    rate = now.trials / max(now.seconds, 0.001)
+    left_s = (now.trials_all - now.trials) / max(rate, 0.001)
+    return (
+        f"{now.trials}/{now.trials_all} trials, {rate:.0f}/s,"
+        f" points {now.points}/{now.points_all}, {_count(now.findings, 'finding')},"
+        f" {left_s:.0f} s left"
+    )
+
+
+def to_json(result: SweepResult, plan: TrialPlan) -> dict[str, object]:
+    """The same for programs. `calls` of each kind = `tried` + `not_applicable` + `left_out`."""
+    return {
+        "format": FORMAT,
+        "command": list(plan.command),
+        "complete": result.covered == result.points,
+        "calls": result.calls,
+        "points": {"covered": result.covered, "all": result.points},
+        "trials": result.trials,
+        "fired": result.fired,
+        "did_not_fire": result.did_not_fire,
+        "pruned": result.pruned,
+        "kinds": [
+            {
+                "kind": kind.kind,
+                "calls": kind.calls,
+                "tried": kind.tried,
+                "not_applicable": kind.not_applicable,
+                "left_out": kind.left_out,
+                "trials": kind.trials,
+            }
+            for kind in result.kinds
+        ],
+        "findings": [
+            {
+                **found.finding.to_json(),
+                "fault": str(found.fault),
+                "others": [str(other) for other in found.others],
+                "events": len(found.result.trace.events),
+                "recording": found.ident,
+                "not_recorded": found.not_recorded,
+            }
+            for found in result.findings
+        ],
+        "inconclusive": [
+            {"fault": str(one.fault), "reason": one.reason} for one in result.inconclusive
+        ],
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def _cause(at: FaultAt) -> str:
+    fault = at.fault
+    if isinstance(fault, ErrnoFault):
+        for failure in FAILURES.get(at.at.call, ()):
+            if failure.errno == fault.errno:
+                return f"{at.describe()}: {failure.reason}"
+    return at.describe()
+
+
+def _others(others: Sequence[FaultAt]) -> str:
+    """The faults by what they are, the most frequent first: at which call which fault how often."""
+    kinds = Counter(f"{at.at.role}:{at.at.call}={at.fault}" for at in others)
+    said = [f"{kind}{f' {n} times' if n > 1 else ''}" for kind, n in kinds.most_common(_OTHERS_MAX)]
+    return ", ".join(said) + (", ..." if len(kinds) > _OTHERS_MAX else "")
+
+
+def _command(plan: TrialPlan) -> str:
+    options = [word for client in plan.clients for word in ("--client", client.describe())]
+    return join([*options, "--", *plan.command])
+
+
+def _clipped(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _WIDTH else line[:_WIDTH] + "..."
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'s' * (n != 1)}"

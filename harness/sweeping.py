@@ -1,0 +1,128 @@
+"""`harness sweep`: asks the engine for a sweep, and says how far it is and what it found."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ._engine.sweep import Oracle, Progress, SweepResult, sweep
+from .console import print_lines, say, tell
+from .errors import UsageError, quoted
+from .planning import plan_to_repeat
+from .points import KINDS
+from .report.sweep import block, progress, summary, to_json, unclear
+from .subject import TrialPlan
+
+_FOUND, _INCONCLUSIVE = 1, 3
+_EVERY_S, _EVERY_ON_TERMINAL_S = 5.0, 0.1
+_TO_LINE_START, _CLEAR = "\r", "\x1b[K"
+
+
+def act(options: argparse.Namespace) -> int:
+    """Sweep, print, and give the exit status. Raises KeyboardInterrupt once it has said what was
+    found until then."""
+    oracles = [_oracle(text) for text in options.oracle]
+    plan = plan_to_repeat(options)
+    teller = _Teller(sys.stderr.isatty())
+    try:
+        result = sweep(
+            plan,
+            kinds=options.faults or KINDS,
+            roles=options.roles,
+            calls=options.calls,
+            jobs=options.jobs or len(os.sched_getaffinity(0)),
+            budget_s=options.budget,
+            oracles=oracles,
+            on_progress=teller,
+        )
+    finally:
+        teller.clear()
+    _print(result, plan, options.format)
+    if result.interrupted is not None:
+        raise result.interrupted
+    if result.findings:
+        return _FOUND
+    return _INCONCLUSIVE if result.inconclusive else 0
+
+
+def _print(result: SweepResult, plan: TrialPlan, how: str) -> None:
+    for reason in dict.fromkeys(found.not_recorded for found in result.findings):
+        if reason:
+            say(f"what was found is not recorded: {reason}")
+    if how == "json":
+        print_lines([json.dumps(to_json(result, plan))])
+        return
+    lines = [line for found in result.findings for line in block(found, plan)]
+    print_lines([*lines, *unclear(result), summary(result)])
+
+
+class _Teller:
+    """Says how far the sweep is: on a terminal on one line that changes, else now and then."""
+
+    def __init__(self, on_terminal: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._on_terminal = on_terminal
+        self._every_s = _EVERY_ON_TERMINAL_S if on_terminal else _EVERY_S
+        self._clock = clock
+        self._last_s = clock()
+
+    def __call__(self, now: Progress) -> None:
+        time_s = self._clock()
+        if time_s - self._last_s < self._every_s:
+            return
+        self._last_s = time_s
+        if self._on_terminal:
+            self._write(_TO_LINE_START + progress(now) + _CLEAR)
+        else:
+            tell(progress(now))
+
+    def clear(self) -> None:
+        """Nothing of the line stays."""
+        if self._on_terminal:
+            self._write(_TO_LINE_START + _CLEAR)
+
+    def _write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except OSError:
+            pass  # nobody looks any more
+
+
+# ---- Oracles of the user's own -------------------------------------------------------------------
+
+
+def _oracle(text: str) -> Oracle:
+    """The function that MOD:FN names; MOD is a module, or a file that ends in .py."""
+    module_name, colon, name = text.rpartition(":")
+    if not (colon and module_name and name):
+        raise UsageError(f"--oracle {quoted(text)}: give MODULE:FUNCTION, or FILE.py:FUNCTION")
+    try:
+        module = _module(module_name)
+    except Exception as error:
+        raise UsageError(
+            f"--oracle {quoted(text)}: cannot be imported: {type(error).__name__}: {error}"
+        ) from None
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise UsageError(f"--oracle {quoted(text)}: {module_name} has no function {quoted(name)}")
+    oracle: Oracle = function
+    return oracle
+
+
+def _module(name: str) -> Any:
+    if not name.endswith(".py"):
+        sys.path.insert(0, os.getcwd())
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location(os.path.basename(name)[:-3], name)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
