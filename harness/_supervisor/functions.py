@@ -84,22 +84,28 @@ def start(
         os._exit(status)
 
 
-def _become_new(environment: Mapping[str, str], stdio: tuple[int, int, int]) -> None:
-    """What an execve(2) and the start of an interpreter would have done."""
-    os.setpgid(0, 0)
-    high = [os.dup(fd) for fd in stdio]  # none of them is in the way of another
-    for number, fd in enumerate(high):
-        os.dup2(fd, number)
-    os.closerange(3, _DESCRIPTORS_END)
+def prepare() -> None:
+    """What is the same for every process to be forked, done once, in the template: each call that
+    is left for them costs each of them an answer of the supervisor."""
     for one in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(one, signal.SIG_IGN if one in _IGNORED else signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(  # noqa: SIM115
+        2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
+    )
+
+
+def _become_new(environment: Mapping[str, str], stdio: tuple[int, int, int]) -> None:
+    """What an execve(2) and the start of an interpreter would have done, and `prepare` has not."""
+    os.setpgid(0, 0)
+    for number, fd in enumerate(stdio):  # init has put nothing of these below 3
+        os.dup2(fd, number)
+    os.closerange(3, _DESCRIPTORS_END)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.environ.clear()
     os.environ.update(environment)
-    sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115
-    sys.stdout = open(1, "w", encoding="utf-8", buffering=1 if os.isatty(1) else -1)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
     gc.enable()
 
 

@@ -54,6 +54,7 @@ def main(fd: int) -> None:
     control.send(json.dumps(problem).encode())
     if problem:
         return
+    functions.prepare()
     gc.collect()
     gc.freeze()
     gc.disable()
