@@ -22,7 +22,7 @@ from typing import NoReturn, TextIO
 
 from reference.forking_service import commands, directory
 from reference.forking_service.listener import close_socket
-from reference.forking_service.log import Log, close_descriptor
+from reference.forking_service.log import STANDARD_ERROR, Log, close_descriptor
 from reference.forking_service.protocol import Fork
 
 READY = b"r"
@@ -143,8 +143,9 @@ class ChildLife:
 
     def bind_streams(self, descriptors: list[int]) -> None:
         """Make 0, 1 and 2, and sys.stdin, sys.stdout and sys.stderr, of them."""
-        self.log.leave_standard_error()
         for number, descriptor in enumerate(descriptors):
+            if number == STANDARD_ERROR:
+                self.log.leave_standard_error()
             os.dup2(descriptor, number)
         for descriptor in descriptors:
             close_descriptor(descriptor)
@@ -156,7 +157,7 @@ class ChildLife:
 
     def remove_directory(self) -> None:
         """Nobody else opens the FIFOs. The service tries again when this child has ended."""
-        if (error := directory.remove(self.path)) is not None:
+        if (error := directory.remove(self.path, lets_go=False)) is not None:
             self.log.line(f"child {os.getpid()}: cannot remove {self.path}: {error}")
 
     def run_command(self) -> int:

@@ -7,7 +7,6 @@ status, 0 to 255. Text streams have the bytes underneath as `.buffer`.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import os
 import signal
 import time
@@ -129,6 +128,9 @@ def load(module: str) -> Mapping[str, Command]:
 
 def installed(log: Callable[[str], None]) -> Mapping[str, Command]:
     """The commands that installed packages offer; one that cannot be loaded is logged."""
+    # Here, not above: it takes longer to import than all the rest, and only this needs it.
+    import importlib.metadata
+
     found = {}
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:

@@ -21,7 +21,7 @@ PREFIX = "lp-forking-service-child-"
 STREAMS = ("stdin", "stdout", "stderr")
 
 #: How often a removal is tried at once: the system may have been short of something for a moment.
-_TRIES = 3
+_TRIES = 4
 #: How often another name is tried when one is taken.
 _NAMES = 1000
 
@@ -83,27 +83,37 @@ def _filled(path: str) -> ChildDirectory:
     return ChildDirectory(path=path, lock=lock)
 
 
-def remove(path: str) -> OSError | None:
+def remove(path: str, *, lets_go: bool = True) -> OSError | None:
     """Remove the directory and its FIFOs; what was in the way of it, or None when it is gone.
 
-    Whoever is blocked in opening one of the FIFOs is let go: nobody else will ever come.
+    *lets_go*: whoever is blocked in opening one of the FIFOs goes on: nobody else will ever come.
     """
+    failed: OSError | None = None
     for _ in range(_TRIES):
-        error = _remove_once(path)
-        if error is None:
+        try:
+            # First, since most often the child has removed what is in it, or all of it.
+            os.rmdir(path)
+        except FileNotFoundError:
             return None
-    return error
+        except OSError as error:
+            failed = remove_fifos(path, lets_go=lets_go) or error
+        else:
+            return None
+    return failed
 
 
-def _remove_once(path: str) -> OSError | None:
+def remove_fifos(path: str, *, lets_go: bool) -> OSError | None:
+    """Remove those that there are; what was in the way, or None."""
     failed: OSError | None = None
     opened = []
     for name in STREAMS:
         fifo = os.path.join(path, name)
-        try:
-            opened.append(os.open(fifo, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC))
-        except OSError:
-            pass  # it is gone, or else it is removed without this kindness
+        if lets_go:
+            try:
+                flags = os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+                opened.append(os.open(fifo, flags))
+            except OSError:
+                pass  # it is gone, or else it is removed without this kindness
         try:
             os.unlink(fifo)
         except FileNotFoundError:
@@ -112,13 +122,7 @@ def _remove_once(path: str) -> OSError | None:
             failed = error
     for descriptor in opened:
         close_descriptor(descriptor)
-    try:
-        os.rmdir(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        return failed or error
-    return None
+    return failed
 
 
 def remove_stale(base: str, log: Callable[[str], None]) -> None:
