@@ -25,6 +25,7 @@ _WORDS = {"ok": "ok", "fail": "failed", "info": "not known whether it happened",
 class Operation:
     """One thing that the client *role* had done for it, and what it saw come of it.
 
+    *name* is the client's own; within another operation, after that one's name and a slash.
     *result* is `ok` (it happened as it should), `fail` (it did not happen, and was seen not to),
     `info` (it is not known whether it happened) or `wrong` (an answer that must not be). *detail*
     is for the reader and may differ from run to run."""
@@ -79,25 +80,26 @@ def history_of(trace: Trace) -> tuple[Operation, ...]:
     whose later end then says nothing more; outside of one, as any end that nothing began, it is an
     operation of its own. RecordingError when an event of these is none that a client can make."""
     found: list[Operation] = []
-    running: dict[str, list[int]] = {}  # of each role, the places in *found* of what is not over
+    running: dict[str, list[tuple[str, int]]] = {}  # by role, what is not over: name, and where
     for event in trace.events:
         if event.call != INVOKE and event.call not in RESULTS:
             continue
         name, detail = _texts(event)
         mine = running.setdefault(event.role, [])
         if event.call == INVOKE:
-            mine.append(len(found))
-            found.append(Operation(role=event.role, name=name, result="info"))
+            path = f"{found[mine[-1][1]].name}/{name}" if mine else name
+            mine.append((name, len(found)))
+            found.append(Operation(role=event.role, name=path, result="info"))
             continue
         result = cast(Result, event.call)
-        named = [place for place in mine if found[place].name == name]
+        ended = next((one for one in reversed(mine) if one[0] == name), None)
         if result == "wrong" and mine:
-            at = mine[-1]
             # Which operation it came of is known by its place; its own name says what was wrong.
-            detail = detail or (name if name != found[at].name else "")
-        elif result != "wrong" and named:
-            at = named[-1]
-            mine.remove(at)
+            innermost, at = mine[-1]
+            detail = detail or (name if name != innermost else "")
+        elif result != "wrong" and ended is not None:
+            at = ended[1]
+            mine.remove(ended)
         else:
             found.append(Operation(role=event.role, name=name, result=result, detail=detail))
             continue
@@ -109,9 +111,10 @@ def history_of(trace: Trace) -> tuple[Operation, ...]:
 def _texts(event: Event) -> tuple[str, str]:
     """The name and the detail that the arguments of *event* hold."""
     texts = [_text(argument, event) for argument in event.args]
-    if not 1 <= len(texts) <= 2:
-        raise RecordingError(f"event {quoted(event.line())} has no name, or more than a detail")
-    return texts[0], texts[1] if len(texts) > 1 else ""
+    if not texts:
+        raise RecordingError(f"event {quoted(event.line())} has no name")
+    # Whoever makes the call by himself may say more than a client does: it is all detail.
+    return texts[0], " ".join(texts[1:])
 
 
 def _text(argument: str, event: Event) -> str:

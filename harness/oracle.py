@@ -5,31 +5,77 @@ exit 0; where there are clients they must, for the service is told to end, once 
 With one, it must be
 honest: either the result is the golden one, or the failure is to be seen; and only a fault that has
 fired excuses a failure, so when none has, the order of events alone must not matter. What a trial
-leaves is only held against it when the golden run does not leave it.
+leaves is only held against it when the golden run does not leave it. A service whose clients tell
+what they saw is asked for more (served.py), and is excused less (excuses.py).
 """
 
 from __future__ import annotations
 
-from .calls import signal_name
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from traceback import extract_tb
+
+from .errors import printable
+from .excuses import Excused, excused, signals_sent
+from .schedule import RESTARTED, Schedule
+from .served import (
+    Case,
+    clients_of,
+    honest_result,
+    is_served,
+    leaves_nothing,
+    order_does_not_matter,
+    recovers,
+    reports_the_truth,
+    statuses,
+)
 from .verdict import FileChange, Finding, Outcome, Verdict
+from .verdict import status_in_words as status_in_words
+
+#: A user's own: given the outcome and that of the golden run, if there is one, what is wrong. A
+#: string is a finding in a line, and any more lines are for the reader.
+Oracle = Callable[[Outcome, Outcome | None], Iterable[Finding | str]]
 
 _ENDS = {
     "deadline": "does not end before the deadline",
     "stuck": "is stuck: nobody can go on",
     "steps": "does not end before the step limit",
 }
-#: Signals by which a program says that it has gone wrong itself, whatever was injected.
-_OWN_FAULT = frozenset({"SEGV", "BUS", "ILL", "FPE", "ABRT", "SYS", "TRAP"})
+_NO_FAULT = Schedule()
 
 
-def judge(root: str, outcome: Outcome, golden: Outcome | None = None) -> Verdict:
-    """The verdict on *outcome*; *root* is the role of the subject's first task."""
-    found = _ends(root, outcome)
-    if not found:
-        found = _by_itself(root, outcome) if golden is None else _against(root, outcome, golden)
+def judge(
+    root: str, outcome: Outcome, golden: Outcome | None = None, schedule: Schedule = _NO_FAULT
+) -> Verdict:
+    """The verdict on *outcome*; *root* is the role of the subject's first task. *schedule* is what
+    *outcome* is the outcome of: it says what is excused where clients tell what they saw."""
+    return judged_by((), root, outcome, golden, schedule)
+
+
+def judged_by(
+    oracles: Sequence[Oracle],
+    root: str,
+    outcome: Outcome,
+    golden: Outcome | None = None,
+    schedule: Schedule = _NO_FAULT,
+) -> Verdict:
+    """As judge(), with what *oracles* find besides, unless the trial did not end: then there is
+    nothing whole to be judged. An oracle that raises makes the verdict INCONCLUSIVE; what the
+    others find stands, so that with a finding it is FAIL."""
+    found: list[Finding] = []
+    broken: list[str] = []
+    own = _own(root, outcome, golden, schedule)
+    theirs = [(_name_of(oracle), _ask(oracle, outcome, golden)) for oracle in oracles]
+    for name, ask in own if outcome.end in _ENDS else [*own, *theirs]:
+        try:
+            found += ask()
+        except Exception as error:  # whatever it is: it must not pass for a verdict
+            broken.append(_reason(name, error))
+    reason = "; ".join(broken)
     if found:
-        return Verdict(status="FAIL", findings=tuple(found))
-    return Verdict(status="PASS", findings=())
+        return Verdict(status="FAIL", findings=tuple(found), reason=reason)
+    if broken:
+        return Verdict(status="INCONCLUSIVE", reason=reason)
+    return Verdict(status="PASS")
 
 
 def is_unready(outcome: Outcome) -> bool:
@@ -37,59 +83,115 @@ def is_unready(outcome: Outcome) -> bool:
     return outcome.end == "exited" and bool(outcome.report)
 
 
-def status_in_words(status: int) -> str:
-    """`exits 1` or `dies of SIGSEGV`, from a wait status."""
-    signal = status & 0x7F
-    return f"dies of SIG{signal_name(signal)}" if signal else f"exits {status >> 8}"
+# ---- Whom to ask ---------------------------------------------------------------------------------
+
+_Asked = list[tuple[str, Callable[[], Iterable[Finding]]]]
 
 
-def _ends(root: str, outcome: Outcome) -> list[Finding]:
-    if outcome.end not in _ENDS:
+def _own(root: str, outcome: Outcome, golden: Outcome | None, schedule: Schedule) -> _Asked:
+    """The oracles that everybody gets, the cause before what follows from it."""
+
+    def case() -> Case:
+        assert golden is not None
+        why = excused(root, clients_of(golden), schedule, outcome.fired)
+        return Case(root=root, outcome=outcome, golden=golden, excused=why)
+
+    served = golden is not None and is_served(golden)
+    if outcome.end in _ENDS:
+        return [("ends", lambda: _ends(root, outcome, case() if served else None))]
+    asked: _Asked = [("reports-the-truth", lambda: reports_the_truth(outcome.history))]
+    if golden is None:
+        asked.append(("status", lambda: _by_itself(root, outcome, schedule)))
+    elif not served:
+        signals = signals_sent(schedule, outcome.fired)
+        asked.append(("honest-result", lambda: _against(root, outcome, golden, signals)))
+    else:
+        asked.append(("recovers", lambda: recovers(case())))
+        if any(outcome.fired) or schedule.limits:
+            asked.append(("honest-result", lambda: honest_result(case())))
+        else:
+            asked.append(("order-does-not-matter", lambda: order_does_not_matter(case())))
+        asked.append(("leaves-nothing", lambda: leaves_nothing(case())))
+    return asked
+
+
+def _ask(
+    oracle: Oracle, outcome: Outcome, golden: Outcome | None
+) -> Callable[[], Iterable[Finding]]:
+    def findings() -> Iterator[Finding]:
+        said = oracle(outcome, golden)
+        if isinstance(said, str) or said is None:
+            raise TypeError("it must give its findings in a list, or yield them")
+        for one in said:
+            if isinstance(one, Finding):
+                yield one
+                continue
+            what, _, detail = str(one).strip().partition("\n")
+            yield Finding(
+                oracle=_name_of(oracle), role="", what=printable(what), detail=detail.strip()
+            )
+
+    return lambda: [*findings()]
+
+
+def _name_of(oracle: Oracle) -> str:
+    return printable(getattr(oracle, "__name__", type(oracle).__name__))
+
+
+def _reason(name: str, error: Exception) -> str:
+    where = extract_tb(error.__traceback__)[-1]
+    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    return printable(f"the oracle {name} raised {said} ({where.filename}:{where.lineno})")
+
+
+# ---- What is asked of any command ----------------------------------------------------------------
+
+
+def _ends(root: str, outcome: Outcome, case: Case | None) -> list[Finding]:
+    if case is not None and case.excused.stuck and outcome.end != "steps":
         return []
     return [Finding(oracle="ends", role=root, what=_ENDS[outcome.end], detail=outcome.report)]
 
 
-def _statuses(root: str, outcome: Outcome) -> dict[str, int]:
-    """The wait status of each command that has ended, by its role."""
-    own = {} if outcome.status is None else {root: outcome.status}
-    return own | {client.role: client.status for client in outcome.clients}
-
-
-def _never_ready(root: str, outcome: Outcome) -> Finding:
-    what = f"{status_in_words(outcome.status or 0)} before it is ready"
+def _never_ready(root: str, status: int, outcome: Outcome) -> Finding:
+    what = f"{status_in_words(status)} before it is ready"
     return Finding(oracle="ready", role=root, what=what, detail=outcome.stderr.head)
 
 
-def _by_itself(root: str, outcome: Outcome) -> list[Finding]:
+def _by_itself(root: str, outcome: Outcome, schedule: Schedule) -> list[Finding]:
+    ends = statuses(root, outcome)
+    if RESTARTED in ends and not excused(root, (), schedule, outcome.fired).ended:
+        what = f"{status_in_words(outcome.status or 0)} while it should serve"
+        return [Finding(oracle="recovers", role=root, what=what, detail=outcome.stderr.head)]
     if is_unready(outcome):
-        return [_never_ready(root, outcome)]
+        last = RESTARTED if RESTARTED in ends else root
+        return [_never_ready(last, ends.get(last, 0), outcome)]
     return [
         Finding(
             oracle="status", role=role, what=status_in_words(status), detail=outcome.stderr.head
         )
-        for role, status in _statuses(root, outcome).items()
-        if status and (role != root or not outcome.clients or _is_own_fault(status))
+        for role, status in ends.items()
+        if status
+        and (role not in (root, RESTARTED) or not outcome.clients or Excused().is_own_fault(status))
     ]
 
 
-def _is_own_fault(status: int) -> bool:
-    signal = status & 0x7F
-    return bool(signal) and signal_name(signal) in _OWN_FAULT
-
-
-def _against(root: str, outcome: Outcome, golden: Outcome) -> list[Finding]:
-    ends, ends_of_golden = _statuses(root, outcome), _statuses(root, golden)
+def _against(
+    root: str, outcome: Outcome, golden: Outcome, signals: frozenset[str]
+) -> list[Finding]:
+    ends, ends_of_golden = statuses(root, outcome), statuses(root, golden)
+    sent = Excused(signals=signals)
     found = [
         Finding(oracle="honest-result", role=role, what=status_in_words(status))
         for role, status in ends.items()
-        if status != ends_of_golden.get(role) and _is_own_fault(status)
+        if status != ends_of_golden.get(role) and sent.is_own_fault(status)
     ]
     is_seen_to_fail = ends != ends_of_golden or outcome.stderr != golden.stderr
     if is_unready(outcome) and not is_unready(golden):
         # That the clients did not run is our doing; the service itself must be seen to fail.
         is_seen_to_fail = bool(outcome.status) or outcome.stderr != golden.stderr
         if not is_seen_to_fail or not any(outcome.fired):
-            return [*found, _never_ready(root, outcome)]
+            return [*found, _never_ready(root, outcome.status or 0, outcome)]
     if not is_seen_to_fail or not any(outcome.fired):
         found += _differences(root, outcome, golden)
     for role in sorted(set(outcome.leftovers) - set(golden.leftovers)):
@@ -100,7 +202,7 @@ def _against(root: str, outcome: Outcome, golden: Outcome) -> list[Finding]:
 def _differences(root: str, outcome: Outcome, golden: Outcome) -> list[Finding]:
     """The first thing that is not as in the golden run, though nothing excuses it."""
     oracle = "honest-result" if any(outcome.fired) else "order-does-not-matter"
-    ends, ends_of_golden = _statuses(root, outcome), _statuses(root, golden)
+    ends, ends_of_golden = statuses(root, outcome), statuses(root, golden)
     for role, status in ends_of_golden.items():
         if ends.get(role) != status:
             what = status_in_words(ends[role]) if role in ends else "does not end"

@@ -266,6 +266,12 @@ def _describe_status(status: int) -> str:
     return f"killed by SIG{signal_name(signal)}" if signal else f"exited {status >> 8}"
 
 
+def status_in_words(status: int) -> str:
+    """`exits 1` or `dies of SIGSEGV`, from a wait status."""
+    signal = status & 0x7F
+    return f"dies of SIG{signal_name(signal)}" if signal else f"exits {status >> 8}"
+
+
 def _ended(status: int) -> bool:
     """Whether a wait status says an exit or a death, not a stop. Source: <bits/waitstatus.h>."""
     signal, code = status & 0x7F, status >> 8

@@ -89,13 +89,18 @@ def test_an_end_is_that_of_the_latest_operation_of_its_name_and_role() -> None:
     assert history(
         *("client/0 invoke a", "client/1 invoke a", "client/0 invoke b", "client/0 invoke a"),
         *("client/0 fail a", "client/1 ok a", "client/0 ok b", "client/0 info a"),
-    ) == ["a info", "a ok", "b ok", "a fail"]
+    ) == ["a info", "a ok", "a/b ok", "a/b/a fail"]
+
+
+def test_an_operation_within_another_has_its_name_before_its_own() -> None:
+    said = ("client/0 invoke a", "client/0 invoke b", "client/0 fail b", "client/0 fail a")
+    assert history(*said, "client/0 invoke b") == ["a fail", "a/b fail", "b info"]
 
 
 def test_a_wrong_answer_is_of_the_innermost_operation_whatever_ends_it_later() -> None:
     for end in "ok", "fail", "info":
         said = ("client/0 invoke a", "client/0 invoke b", "client/0 wrong b", f"client/0 {end} b")
-        assert history(*said, "client/0 ok a") == ["a ok", "b wrong"]
+        assert history(*said, "client/0 ok a") == ["a ok", "a/b wrong"]
 
 
 def test_a_wrong_answer_outside_of_an_operation_is_one_of_its_own() -> None:
@@ -127,7 +132,13 @@ def test_a_wrong_answer_of_another_name_says_its_name() -> None:
     assert (only.name, only.result, only.detail) == ("fork", "wrong", "status")
 
 
-@pytest.mark.parametrize("args", [(), ("bare",), ("1",), ('"a"', '"b"', '"c"'), ("[" * 9999,)])
+def test_more_than_a_client_says_is_all_detail() -> None:
+    event = Event(role="main", call="fail", nth=1, args=('"a"', '"b"', '"c"'))
+    (only,) = history_of(Trace(events=(event,)))
+    assert (only.name, only.detail) == ("a", "b c")
+
+
+@pytest.mark.parametrize("args", [(), ("bare",), ("1",), ('"a"', "b"), ("[" * 9999,)])
 def test_what_no_client_can_say_is_refused(args: tuple[str, ...]) -> None:
     trace = Trace(events=(Event(role="client/0", call="invoke", nth=1, args=args),))
     assert refusal(lambda: history_of(trace), RecordingError).startswith("event 'client/0 invoke#1")
@@ -149,7 +160,7 @@ tellings = st.lists(
 def test_every_operation_that_began_is_in_the_history_and_no_other_role(told: list[Told]) -> None:
     found = history_of(trace_of(*told))
     began = Counter((role, name) for role, call, name, _ in told if call == "invoke")
-    assert Counter((one.role, one.name) for one in found) >= began
+    assert Counter((one.role, one.name.rpartition("/")[2]) for one in found) >= began
     assert {one.role for one in found} <= {role for role, *_ in told}
 
 
