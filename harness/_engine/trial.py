@@ -106,12 +106,17 @@ def run_trial(
                 plan, stop_fd=stop_fd, pass_on=pass_on, templates=templates, clock=clock
             )
     began = time.monotonic()
-    process.run_anywhere(_ORIGINAL_CPUS)  # a trial before this one may have pinned us
+    # A trial before this one may have pinned us. With a processor of our own we stay there from the
+    # beginning: on another one, trials in real time would keep us waiting.
+    cpus = {plan.cpu} if plan.cpu in _ORIGINAL_CPUS else _ORIGINAL_CPUS
+    process.run_anywhere(cpus)
     outputs = Outputs(pass_on)
     stdin = _stdin(plan)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
         template = templates.of(plan) if templates else None
+        if template is not None:
+            process.run_anywhere(cpus, template.pid)
         world = launch(_init_plan(plan, outputs, stdin, null), template)
     except BaseException:
         outputs.close()

@@ -70,9 +70,9 @@ class Answers:
                 paths = read_paths(notif, task.memory())
             except OSError:
                 pass  # it is gone; the answer will tell
-        due = task.due
+        due = self._trial.core.chosen(task.due) if task.due else None
+        task.due = ()
         if due is not None:
-            task.due = None
             self._fault(task, due, notif, paths)
         elif nr not in SPECIAL or not self._special(task, nr, notif):
             self._proceed(task, notif, paths)
@@ -193,7 +193,7 @@ class Answers:
             return
         task.waiting = done.kind == "wait"
         if done.kind == "wait":
-            task.due = due
+            task.due = (due,)
             if task.state != PARKED:
                 task.state = PARKED
                 self._trial.parked.append(task)

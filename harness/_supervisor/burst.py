@@ -74,7 +74,7 @@ class _Row:
             due = count(role, nr)
             task.call = notif
             nth = task.nth = role.counts[nr]
-            if due is None:
+            if not due:
                 write((role.name, nth, "-", notif, ()))
                 proceed(notif[0])
             else:

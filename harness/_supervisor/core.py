@@ -7,6 +7,8 @@ number.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .._kernel.hypercall import NUMBER as HYPERCALL
 from ..calls import BY_NR
 from ..schedule import FaultAt, Schedule, role_matches
@@ -89,30 +91,30 @@ class Core:
         parent.births += 1
         return self.root(f"{parent.name}/{parent.births - 1}")
 
-    def count(self, role: Role, nr: int) -> Armed | None:
-        """Count one call of *role*; the fault whose turn it is, if one's is. The first of several
-        in the schedule wins."""
+    def count(self, role: Role, nr: int) -> Sequence[Armed]:
+        """Count one call of *role*; the faults whose turn it is, if the phase is theirs when the
+        call is answered."""
         if nr in COUNTED:
             role.total += 1
         counts = role.counts
         nth = counts[nr] = counts.get(nr, 0) + 1
         if nr in role.armed and nth >= role.earliest[nr]:
             return self._due(role.armed[nr], nth)
-        return None
+        return ()
 
-    def _due(self, watches: list[Armed], nth: int) -> Armed | None:
-        due: Armed | None = None
+    def _due(self, watches: list[Armed], nth: int) -> list[Armed]:
+        due = []
         for watch in watches:
             watch.counted = nth if len(watch.numbers) == 1 else watch.counted + 1
             trigger = watch.at.at
             last = watch.counted if trigger.last is None else trigger.last
-            if (
-                due is None
-                and trigger.phase == self.phase
-                and trigger.first <= watch.counted <= last
-            ):
-                due = watch
+            if trigger.first <= watch.counted <= last:
+                due.append(watch)
         return due
+
+    def chosen(self, due: Sequence[Armed]) -> Armed | None:
+        """The one of *due* that fires in this phase: the first in the schedule."""
+        return next((watch for watch in due if watch.at.at.phase == self.phase), None)
 
     def seen(self) -> list[int]:
         """How many calls the trigger of each fault counted, in all roles."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from .._kernel.memory import Memory
 from .._kernel.seccomp import Notification
@@ -52,7 +52,7 @@ class Task:
         self.call: Notification | None = None  # the call it waits with, or made last
         self.nth = 0
         self.total = 0
-        self.due: Armed | None = None  # the fault whose turn it is at this call
+        self.due: Sequence[Armed] = ()  # the faults whose turn it is at this call
         self.waiting = False  # a short transfer that waits for its descriptor to be ready
         # what happens at the next call: "exec", "crash" (the fault was crash-after), or nothing
         self.after = ""

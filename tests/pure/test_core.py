@@ -21,7 +21,7 @@ def due(made: Core, role: str, *calls: int) -> list[str]:
     one = made.roles.get(role) or made.root(role)
     found = []
     for nr in calls:
-        watch = made.count(one, nr)
+        watch = made.chosen(made.count(one, nr))
         if watch is not None:
             made.fire(watch)
         found.append("" if watch is None else str(watch.at.fault))
@@ -54,6 +54,15 @@ def test_in_another_phase_a_call_is_counted_and_no_fault_is_due() -> None:
     made.phase = "work"
     assert due(made, "main", READ) == [""]
     assert made.seen() == [2]
+
+
+def test_the_phase_is_that_in_which_the_call_is_answered() -> None:
+    """A call that is made in one phase may be answered in the next: there the trace has it."""
+    made = core("read#1=EIO", phase="start")
+    waiting = made.count(made.root("main"), READ)
+    assert made.chosen(waiting) is None
+    made.phase = "work"
+    assert made.chosen(waiting) is waiting[0]
 
 
 def test_of_two_faults_at_one_call_the_first_wins_and_both_count() -> None:
