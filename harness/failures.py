@@ -21,7 +21,8 @@ The columns of the table; a call has a row for each errno and cause:
                  dup          F_DUPFD
                  lock         F_SETLKW
                  threads      the process has more than one thread
-                 connected    the trial has connections
+                 socket       it is one, or may be: what it is is not known, and there are sockets
+                 waits        it may wait for another task: it is no file on a disk
     reason   in words
     calls    with a space between
 
@@ -40,7 +41,7 @@ from typing import Literal, get_args
 Cause = Literal[
     "space", "device", "descriptors", "processes", "memory", "peer", "interrupted", "permission"
 ]
-When = Literal["-", "creates", "dup", "lock", "threads", "connected"]
+When = Literal["-", "creates", "dup", "lock", "threads", "socket", "waits"]
 
 CAUSES: tuple[Cause, ...] = get_args(Cause)
 WHENS: tuple[When, ...] = get_args(When)

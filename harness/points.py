@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from .calls import CALLS, errno_number, matching
+from .descriptors import Descriptors, Kind
 from .errors import ScheduleError, UsageError, quoted, unknown
 from .failures import CAUSES, FAILURES, Failure
 from .fault import (
@@ -50,11 +51,13 @@ _ONLY_LOOKS = {
 class Point:
     """One call of the golden run: where a fault would meet it, and what it was.
 
-    *threads* and *connected* say of the run until then whether the caller's process had a second
-    thread, and whether there was a connection."""
+    *descriptor* is what the call's first descriptor leads to. *threads* and *connected* say of the
+    run until then whether the caller's process had a second thread, and whether anybody had made a
+    connection."""
 
     at: Trigger
     event: Event
+    descriptor: Kind = "unknown"
     threads: bool = False
     connected: bool = False
 
@@ -78,13 +81,14 @@ def points(
     call."""
     wanted = matching(calls)
     found = []
-    phase, connected, threaded = "", False, set[str]()
+    phase, connected, threaded, descriptors = "", False, set[str](), Descriptors()
     for event in golden.events:
         if event.role == NO_ROLE:
             phase = event.args[0] if event.call == "phase" else phase
             continue
         if event.call not in CALLS:
             continue  # no call, but what a client of ours told, or one that is newer than our table
+        descriptor = descriptors.see(event)
         connected = connected or event.call in _CONNECTS
         process = _process_of(event.role)
         if process != event.role:
@@ -94,7 +98,13 @@ def points(
                 role=event.role, call=event.call, first=event.nth, last=event.nth, phase=phase
             )
             found.append(
-                Point(at=at, event=event, threads=process in threaded, connected=connected)
+                Point(
+                    at=at,
+                    event=event,
+                    descriptor=descriptor,
+                    threads=process in threaded,
+                    connected=connected,
+                )
             )
     return tuple(found)
 
@@ -198,7 +208,11 @@ def _applies(failure: Failure, point: Point) -> bool:
             return event.args[1] in (_F_SETLKW, _F_OFD_SETLKW)
         case "threads":
             return point.threads
-        case "connected":
-            return point.connected
+        case "socket":
+            return point.descriptor == "socket" or (
+                point.descriptor == "unknown" and point.connected
+            )
+        case "waits":
+            return point.descriptor != "file"
         case "-":
             return True

@@ -23,7 +23,7 @@ def options(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
 
     with pytest.raises(SystemExit):
         parser(dict.fromkeys(COMMANDS, act)).parse_args([command, "--help"])
-    listed = re.findall(r"^  (?:-\w, )?(--[a-z-]+)", capsys.readouterr().out, re.MULTILINE)
+    listed = re.findall(r"^  (?:-\w(?: N)?, )?(--[a-z-]+)", capsys.readouterr().out, re.MULTILINE)
     return set(listed) - {"--help"}
 
 
