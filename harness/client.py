@@ -11,7 +11,7 @@ import socket
 import subprocess
 from collections.abc import Sequence
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from ._kernel.hypercall import hypercall
 
@@ -25,6 +25,10 @@ class Unexpected(AssertionError):
         how = "cut short" if cut else "wrong"
         super().__init__(f"{how}: got {_shown(got)}, expected {_shown(want)}")
         self.cut = cut
+
+
+class OperationFailed(Exception):
+    """The service has said that it could not do what it was asked."""
 
 
 class Client:
@@ -91,6 +95,11 @@ class Client:
             self._tell("wrong", "expect", str(problem))
         raise problem
 
+    def fail(self, why: str) -> NoReturn:
+        """The service says honestly that it could not do it: an error reply, a status. Raises
+        `OperationFailed`: a failure that a fault excuses, unlike a wrong answer."""
+        raise OperationFailed(why)
+
     def note(self, **values: Any) -> None:
         """Write *values* into the trace, for who reads it."""
         self._tell("note", json.dumps(values, sort_keys=True, default=repr))
@@ -98,9 +107,9 @@ class Client:
     def invoke(self, name: str) -> Operation:
         """The operation *name*, from here to the end of the `with` block.
 
-        It is ok when the block ends; failed when it ends with what the service said (`Unexpected`),
-        or nobody was there to be asked; and otherwise, as when the connection breaks, it is not
-        known whether it happened.
+        It is ok when the block ends; failed when that is what the service said (`fail`, `expect`),
+        or nobody was there to be asked; after any other error, as when the connection breaks, it is
+        not known whether it happened.
         """
         return Operation(self, name)
 
@@ -128,8 +137,12 @@ class Operation:
         if error is None:
             self._client._tell("ok", self._name)
             return
-        nobody = isinstance(error, (ConnectionRefusedError, FileNotFoundError, AssertionError))
-        self._client._tell("fail" if nobody else "info", self._name, in_words(error))
+        result = "fail" if isinstance(error, _IT_FAILED) else "info"
+        self._client._tell(result, self._name, in_words(error))
+
+
+#: The service said so, or nobody was there to be asked. After any other error nobody knows.
+_IT_FAILED = (OperationFailed, AssertionError, ConnectionRefusedError, FileNotFoundError)
 
 
 def in_words(error: BaseException) -> str:

@@ -54,7 +54,7 @@ def replay(recording: Recording, times: int = 1) -> Iterator[Replay]:
 
 def compare(recording: Recording, root: str, result: TrialResult) -> Replay:
     """Judge *result* and hold it against the recording."""
-    verdict = judge(root, result.outcome, recording.golden)
+    verdict = judge(root, result.outcome, recording.golden, result.schedule)
     then = {finding.identity() for finding in recording.verdict.findings}
     now = {finding.identity() for finding in verdict.findings}
     word: Word

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import HarnessError, UsageError
 from ..fault import Fault
-from ..oracle import judge
+from ..oracle import judged_by
 from ..points import KINDS, PHASES, Point, check_kinds, faults_at, points
 from ..schedule import FaultAt
 from ..subject import TrialPlan
@@ -217,7 +217,7 @@ def _golden(pool: Pool, plan: TrialPlan, oracles: Sequence[Oracle]) -> TrialResu
             raise answer
         runs.append(answer)
     first, second = runs
-    verdict = verdict_on(plan, first.outcome, None, oracles)
+    verdict = judged_by(oracles, plan.roots[0], first.outcome)
     if verdict.status != "PASS":
         detail = verdict.findings[0].detail if verdict.findings else ""
         raise HarnessError(
@@ -225,7 +225,7 @@ def _golden(pool: Pool, plan: TrialPlan, oracles: Sequence[Oracle]) -> TrialResu
         )
     if plan.schedule.mode == "controlled" and (differs := _first_difference(first, second)):
         raise HarnessError(f"two runs without any fault are not the same: {differs}")
-    again = verdict_on(plan, second.outcome, first.outcome, oracles)
+    again = judged_by(oracles, plan.roots[0], second.outcome, first.outcome)
     if again.status != "PASS":
         finding = again.findings[0] if again.findings else None
         what = finding.describe() if finding else again.reason
@@ -324,7 +324,7 @@ def _take(
         return
     fired = bool(answer.outcome.fired[-1])
     tally.fired += fired
-    verdict = verdict_on(plan, answer.outcome, golden, oracles)
+    verdict = judged_by(oracles, plan.roots[0], answer.outcome, golden, answer.schedule)
     if verdict.status == "INCONCLUSIVE":
         tally.unclear[case] = verdict.reason
     elif verdict.status == "FAIL" and not fired:
@@ -335,31 +335,6 @@ def _take(
         key = verdict.findings[0].identity()
         failed = _Failed(case=case, verdict=verdict, result=answer)
         tally.failed.setdefault(key, []).append(failed)
-
-
-def verdict_on(
-    plan: TrialPlan,
-    outcome: Outcome,
-    golden: Outcome | None,
-    oracles: Sequence[Oracle] = (),
-) -> Verdict:
-    """What all oracles together say of *outcome*."""
-    verdict = judge(plan.roots[0], outcome, golden)
-    found = list(verdict.findings)
-    for oracle in oracles:
-        name = getattr(oracle, "__name__", "oracle")
-        try:
-            said = list(oracle(outcome, golden))
-        except Exception as error:
-            reason = f"the oracle {name} raised {type(error).__name__}: {error}"
-            return Verdict(status="INCONCLUSIVE", findings=(), reason=reason)
-        found += [
-            one if isinstance(one, Finding) else Finding(oracle=name, role="", what=str(one))
-            for one in said
-        ]
-    if found:
-        return Verdict(status="FAIL", findings=tuple(found))
-    return verdict
 
 
 def _progress(tally: _Tally, seconds: float) -> Progress:

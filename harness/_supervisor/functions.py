@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from .._kernel.hypercall import hypercall
-from ..client import Client, Unexpected, in_words
+from ..client import Client, OperationFailed, Unexpected, in_words
 from ..workload import Workload
 
 _DESCRIPTORS_END = 2**31 - 1
@@ -118,7 +118,7 @@ def _call(role: str, function: Any, words: tuple[Any, ...], kwargs: Mapping[str,
         status = _exit_status(error.code)
     except KeyboardInterrupt:
         _end_by(signal.SIGINT)
-    except (OSError, EOFError, Unexpected) as error:
+    except (OSError, EOFError, Unexpected, OperationFailed) as error:
         if words:  # what a client meets when its service is in trouble
             print(f"{role}: {in_words(error)}", file=sys.stderr)
         else:
