@@ -157,6 +157,7 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         action="store_true",
         help="a trace that differs from the recorded one is an error (3)",
     )
+    _add_oracle(again.add_argument)
     again.add_argument(
         "name",
         type=_file,
@@ -209,13 +210,7 @@ def _add_sweep(commands: Any, act: Act) -> None:
         help="for whom: service** (default: the command and its descendants, not the clients)",
     )
     add("--calls", default="*", metavar="GLOB", help="at which calls: a name, a glob or a family")
-    add(
-        "--oracle",
-        action="append",
-        default=[],
-        metavar="MOD:FN",
-        help="a function of yours that judges too: FN(outcome, golden) gives what is wrong",
-    )
+    _add_oracle(add)
     add("--budget", type=_duration, metavar="TIME", help="begin no trial after this time")
     add(
         "-j",
@@ -227,6 +222,16 @@ def _add_sweep(commands: Any, act: Act) -> None:
     add("--format", choices=("text", "json"), default="text", help="json: for programs")
     _add_common(add)
     sweep.set_defaults(act=act)
+
+
+def _add_oracle(add: Callable[..., Any]) -> None:
+    add(
+        "--oracle",
+        action="append",
+        default=[],
+        metavar="MOD:FN",
+        help="a function of yours that judges too: FN(outcome, golden) gives what is wrong",
+    )
 
 
 def _add_common(add: Callable[..., Any]) -> None:

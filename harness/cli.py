@@ -21,7 +21,7 @@ from .calls import signal_number
 from .console import OUTPUTS, give_up, on_standard_output, print_lines, say, tell
 from .errors import HarnessError, SubjectError, UsageError
 from .oracle import is_unready, judge, status_in_words
-from .planning import is_root_of_the_machine, plan_to_run
+from .planning import is_root_of_the_machine, oracle_named, plan_to_run
 from .recording import Recording
 from .schedule import FaultAt, role_matches
 from .subject import TrialPlan
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _KILLED + signal.SIGPIPE
     except SubjectError as error:
         say(str(error))
-        return error.status
+        return error.status if failed == _HARNESS_FAILED else failed
     except HarnessError as error:
         say(str(error))
         return failed
@@ -237,12 +237,13 @@ def _sweep(options: argparse.Namespace) -> int:
 
 def _replay(options: argparse.Namespace) -> int:
     worst = 0
+    oracles = [oracle_named(text) for text in options.oracle]
     for path in store.find(options.name):
         recording = store.load(path)
         if options.exact and recording.schedule.mode == "free":
             raise UsageError(f"{path}: free mode cannot repeat a trace: leave --exact out")
         _announce(str(path), recording)
-        replays = list(replay(recording, options.times))
+        replays = list(replay(recording, options.times, oracles))
         for one in _distinct(replays):
             count = sum(_key(other) == _key(one) for other in replays)
             times = f" {count}/{len(replays)}" if len(replays) > 1 else ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import os
 import re
 import shlex
@@ -11,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .errors import UsageError
+from .errors import UsageError, quoted
+from .oracle import Oracle
 from .recording import INPUT_MAX, ClientCommand
 from .schedule import Schedule, parse_fault_at, parse_limit
 from .subject import BARE, SERVICE, TrialPlan
@@ -183,3 +186,36 @@ def _shown(option: str, path: str) -> str:
     if not os.path.exists(full):
         raise UsageError(f"{path}: no such file or directory")
     return full
+
+
+# ---- Oracles of the user's own -------------------------------------------------------------------
+
+
+def oracle_named(text: str) -> Oracle:
+    """The function that MOD:FN names; MOD is a module, or a file that ends in .py."""
+    module_name, colon, name = text.rpartition(":")
+    if not (colon and module_name and name):
+        raise UsageError(f"--oracle {quoted(text)}: give MODULE:FUNCTION, or FILE.py:FUNCTION")
+    try:
+        module = _module(module_name)
+    except Exception as error:
+        raise UsageError(
+            f"--oracle {quoted(text)}: cannot be imported: {type(error).__name__}: {error}"
+        ) from None
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise UsageError(f"--oracle {quoted(text)}: {module_name} has no function {quoted(name)}")
+    oracle: Oracle = function
+    return oracle
+
+
+def _module(name: str) -> Any:
+    if not name.endswith(".py"):
+        sys.path.insert(0, os.getcwd())
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location(os.path.basename(name)[:-3], name)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

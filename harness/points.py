@@ -155,10 +155,15 @@ def _maker(word: str) -> _Maker:
     try:
         fault = parse_fault(word)
     except ScheduleError:
-        raise UsageError(unknown("kind of fault", word, _WORDS)) from None
+        raise UsageError(_unknown_kind(word)) from None
     if isinstance(fault, ErrnoFault):
         return _errnos(_only(fault.errno))
     return _possible(fault)
+
+
+def _unknown_kind(word: str) -> str:
+    message = unknown("kind of fault", word, _WORDS)
+    return message if "did you mean" in message else f"{message}; known: {', '.join(_WORDS)}"
 
 
 def _only(errno: str) -> Callable[[Failure], bool]:

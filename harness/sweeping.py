@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import json
 import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
-from ._engine.sweep import Oracle, Progress, SweepResult, sweep
+from ._engine.sweep import Progress, SweepResult, sweep
 from .console import print_lines, say, tell
-from .errors import UsageError, quoted
-from .planning import plan_to_repeat
+from .planning import oracle_named, plan_to_repeat
 from .points import KINDS
 from .report.sweep import block, progress, summary, to_json, unclear
 from .subject import TrialPlan
@@ -28,7 +24,7 @@ _TO_LINE_START, _CLEAR = "\r", "\x1b[K"
 def act(options: argparse.Namespace) -> int:
     """Sweep, print, and give the exit status. Raises KeyboardInterrupt once it has said what was
     found until then."""
-    oracles = [_oracle(text) for text in options.oracle]
+    oracles = [oracle_named(text) for text in options.oracle]
     plan = plan_to_repeat(options)
     teller = _Teller(sys.stderr.isatty())
     try:
@@ -44,7 +40,7 @@ def act(options: argparse.Namespace) -> int:
         )
     finally:
         teller.clear()
-    _print(result, plan, options.format)
+    _print(result, plan, options)
     if result.interrupted is not None:
         raise result.interrupted
     if result.findings:
@@ -52,14 +48,14 @@ def act(options: argparse.Namespace) -> int:
     return _INCONCLUSIVE if result.inconclusive else 0
 
 
-def _print(result: SweepResult, plan: TrialPlan, how: str) -> None:
+def _print(result: SweepResult, plan: TrialPlan, options: argparse.Namespace) -> None:
     for reason in dict.fromkeys(found.not_recorded for found in result.findings):
         if reason:
             say(f"what was found is not recorded: {reason}")
-    if how == "json":
+    if options.format == "json":
         print_lines([json.dumps(to_json(result, plan))])
         return
-    lines = [line for found in result.findings for line in block(found, plan)]
+    lines = [line for found in result.findings for line in block(found, plan, options.oracle)]
     print_lines([*lines, *unclear(result), summary(result)])
 
 
@@ -93,36 +89,3 @@ class _Teller:
             sys.stderr.flush()
         except OSError:
             pass  # nobody looks any more
-
-
-# ---- Oracles of the user's own -------------------------------------------------------------------
-
-
-def _oracle(text: str) -> Oracle:
-    """The function that MOD:FN names; MOD is a module, or a file that ends in .py."""
-    module_name, colon, name = text.rpartition(":")
-    if not (colon and module_name and name):
-        raise UsageError(f"--oracle {quoted(text)}: give MODULE:FUNCTION, or FILE.py:FUNCTION")
-    try:
-        module = _module(module_name)
-    except Exception as error:
-        raise UsageError(
-            f"--oracle {quoted(text)}: cannot be imported: {type(error).__name__}: {error}"
-        ) from None
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise UsageError(f"--oracle {quoted(text)}: {module_name} has no function {quoted(name)}")
-    oracle: Oracle = function
-    return oracle
-
-
-def _module(name: str) -> Any:
-    if not name.endswith(".py"):
-        sys.path.insert(0, os.getcwd())
-        return importlib.import_module(name)
-    spec = importlib.util.spec_from_file_location(os.path.basename(name)[:-3], name)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

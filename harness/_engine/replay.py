@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import HarnessError, RunnerError
-from ..oracle import judge
+from ..oracle import Oracle, judged_by
 from ..recording import Recording
 from ..trace import Trace, first_difference
 from ..verdict import Outcome, Verdict
@@ -37,8 +37,10 @@ class Replay:
         return {"FIXED": 0, "CHANGED": 1, "INCONCLUSIVE": 3}[self.word]
 
 
-def replay(recording: Recording, times: int = 1) -> Iterator[Replay]:
-    """Run *recording* again, *times* times in one runner, and judge each run."""
+def replay(
+    recording: Recording, times: int = 1, oracles: Sequence[Oracle] = ()
+) -> Iterator[Replay]:
+    """Run *recording* again, *times* times in one runner, and judge each run, by *oracles* too."""
     plan = plan_of(recording)
     with Runner() as runner:
         for _ in range(times):
@@ -49,12 +51,14 @@ def replay(recording: Recording, times: int = 1) -> Iterator[Replay]:
             except HarnessError as error:
                 yield Replay(word="INCONCLUSIVE", reason=f"it cannot run: {error}")
                 continue
-            yield compare(recording, plan.roots[0], result)
+            yield compare(recording, plan.roots[0], result, oracles)
 
 
-def compare(recording: Recording, root: str, result: TrialResult) -> Replay:
+def compare(
+    recording: Recording, root: str, result: TrialResult, oracles: Sequence[Oracle] = ()
+) -> Replay:
     """Judge *result* and hold it against the recording."""
-    verdict = judge(root, result.outcome, recording.golden, result.schedule)
+    verdict = judged_by(oracles, root, result.outcome, recording.golden, result.schedule)
     then = {finding.identity() for finding in recording.verdict.findings}
     now = {finding.identity() for finding in verdict.findings}
     word: Word

@@ -11,22 +11,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ..calls import CALLS, matching
 from ..errors import HarnessError, UsageError
-from ..fault import Fault
-from ..oracle import judged_by
+from ..fault import Fault, HoldFault
+from ..oracle import Oracle, judged_by
 from ..points import KINDS, PHASES, Point, check_kinds, faults_at, points
-from ..schedule import FaultAt
+from ..schedule import NTH_MAX, FaultAt, Trigger
 from ..subject import TrialPlan
 from ..trace import Event, Trace
 from ..verdict import Finding, Outcome, Verdict
-from . import store
 from .pool import Answer, Pool
 from .record import record
+from .store import DIRECTORY, save
 from .trial import TrialResult
 
-#: Judges one trial beside the oracles that everybody gets: what is wrong with the outcome, which is
-#: given with that of the golden run.
-Oracle = Callable[[Outcome, Outcome | None], "Sequence[Finding | str]"]
+#: Says of no call that it fails: what it names is seen, that is all.
+_NEVER = HoldFault()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,7 +154,7 @@ def sweep(
     budget_s: float | None = None,
     oracles: Sequence[Oracle] = (),
     on_progress: Callable[[Progress], None] | None = None,
-    directory: str | None = store.DIRECTORY,
+    store: str | None = DIRECTORY,
     clock: Callable[[], float] = time.monotonic,
 ) -> SweepResult:
     """Let go wrong at each call what can, one thing a trial.
@@ -162,7 +162,7 @@ def sweep(
     *plan* is the trial without faults; it must pass, and go the same way twice. *kinds* are words
     of `points.faults_at`. *roles* is a pattern, the subject's first task and what descends from it
     unless given; *calls* is as in a trigger. *budget_s* bounds the time by *clock* in seconds: no
-    trial begins after it. What is found is recorded in the store *directory*; None: nowhere. A
+    trial begins after it. What is found is recorded in the directory *store*; None: nowhere. A
     KeyboardInterrupt ends it early, and is part of the result.
 
     Raises `HarnessError` when the golden run does not pass or does not repeat, `UsageError` when
@@ -172,7 +172,7 @@ def sweep(
     words = check_kinds(kinds)
     pattern = f"{plan.roots[0]}**" if roles is None else roles
     with Pool(jobs) as pool:
-        golden = _golden(pool, plan, oracles)
+        golden = _golden(pool, _watching(plan, pattern, calls), oracles)
         there = points(golden.trace, pattern, calls, phases)
         cases = _cases(there, words)
         if not cases:
@@ -196,7 +196,7 @@ def sweep(
         trials=len(tally.ended),
         fired=tally.fired,
         did_not_fire=len(tally.ended) - tally.fired,
-        findings=_found(plan, tally, golden.outcome, directory),
+        findings=_found(plan, tally, golden.outcome, store),
         inconclusive=tuple(
             Unclear(fault=cases[case].at, reason=reason)
             for case, reason in sorted(tally.unclear.items())
@@ -233,7 +233,16 @@ def _golden(pool: Pool, plan: TrialPlan, oracles: Sequence[Oracle]) -> TrialResu
             "two runs without any fault do not give the same: "
             f"{what}{_shown(finding.detail if finding else '')}"
         )
-    return first
+    return replace(first, outcome=replace(first.outcome, fired=(), seen=()))
+
+
+def _watching(plan: TrialPlan, roles: str, calls: str) -> TrialPlan:
+    """*plan* in which those of *calls* are seen too that only the caller itself is concerned by, as
+    mmap: a call is seen only where a fault names it."""
+    if all(CALLS[name].trapped for name in matching(calls)):
+        return plan
+    watch = FaultAt(at=Trigger(role=roles, call=calls, first=NTH_MAX, last=NTH_MAX), fault=_NEVER)
+    return replace(plan, schedule=replace(plan.schedule, faults=(watch,)))
 
 
 def _shown(detail: str) -> str:
@@ -365,9 +374,7 @@ def _of_kind(kind: str, calls: int, tally: _Tally) -> KindTally:
     )
 
 
-def _found(
-    plan: TrialPlan, tally: _Tally, golden: Outcome, directory: str | None
-) -> tuple[Found, ...]:
+def _found(plan: TrialPlan, tally: _Tally, golden: Outcome, store: str | None) -> tuple[Found, ...]:
     """A group for each different finding, the smallest first; recorded."""
     groups = []
     for failures in tally.failed.values():
@@ -376,7 +383,7 @@ def _found(
         groups.append((len(first.result.trace.events), first.case, first, failures))
     found = []
     for _, _, first, failures in sorted(groups, key=lambda group: group[:2]):
-        ident, why = _recorded(plan, first, golden, directory)
+        ident, why = _recorded(plan, first, golden, store)
         found.append(
             Found(
                 finding=first.verdict.findings[0],
@@ -392,15 +399,15 @@ def _found(
 
 
 def _recorded(
-    plan: TrialPlan, failed: _Failed, golden: Outcome, directory: str | None
+    plan: TrialPlan, failed: _Failed, golden: Outcome, store: str | None
 ) -> tuple[str | None, str]:
     """The id of the recording, or why there is none."""
-    if directory is None:
+    if store is None:
         return None, "nobody asked for recordings"
     try:
         recording = record(plan, failed.result, failed.verdict, golden)
-        return store.save(recording, directory), ""
+        return save(recording, store), ""
     except OSError as error:
-        return None, f"{directory}: {error.strerror}"
+        return None, f"{store}: {error.strerror}"
     except HarnessError as error:
         return None, str(error)

@@ -18,8 +18,9 @@ _OTHERS_MAX = 5
 FORMAT = 1
 
 
-def block(found: Found, plan: TrialPlan) -> list[str]:
-    """One finding as a bug report: what broke, the smallest cause, the line that repeats it."""
+def block(found: Found, plan: TrialPlan, oracles: Sequence[str] = ()) -> list[str]:
+    """One finding as a bug report: what broke, the smallest cause, the line that repeats it, which
+    names the user's own *oracles*: a recording does not hold them."""
     lines = [f"FAIL {found.finding.describe()}", f"  {_cause(found.fault)}"]
     if found.finding.detail:
         lines.append(f"  {_clipped(found.finding.detail)}")
@@ -30,7 +31,8 @@ def block(found: Found, plan: TrialPlan) -> list[str]:
         lines.append(f"  not recorded: {found.not_recorded}")
         lines.append(f"  repeat: harness run --fault {join([str(found.fault)])} {_command(plan)}")
     else:
-        lines.append(f"  repeat: harness replay {found.ident}")
+        asked = "".join(f" --oracle {join([oracle])}" for oracle in oracles)
+        lines.append(f"  repeat: harness replay{asked} {found.ident}")
     assert len(lines) <= LINES_MAX
     return lines
 

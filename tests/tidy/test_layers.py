@@ -60,7 +60,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.phases",
         "_supervisor.loop",
     ),
-    ("subject", "failures", "points", "excuses", "served", "oracle"),
+    ("subject", "failures", "descriptors", "points", "excuses", "served", "oracle"),
     (
         "_engine.trial",
         "_engine.runner",
