@@ -28,6 +28,7 @@ from .served import (
     reports_the_truth,
     statuses,
 )
+from .strict import type_name
 from .verdict import FileChange, Finding, Outcome, Verdict
 from .verdict import status_in_words as status_in_words
 
@@ -126,7 +127,9 @@ def _ask(
             if isinstance(one, Finding):
                 yield one
                 continue
-            what, _, detail = str(one).strip().partition("\n")
+            if not isinstance(one, str):
+                raise TypeError(f"{type_name(one)} is no finding")
+            what, _, detail = one.strip().partition("\n")
             yield Finding(
                 oracle=_name_of(oracle), role="", what=printable(what), detail=detail.strip()
             )

@@ -161,6 +161,8 @@ def honest_result(case: Case) -> Iterator[Finding]:
     yield from _stops_otherwise(case)
     if all(one.is_golden for one in seen) and not case.was_restarted and not case.never_served:
         # Nobody has seen anything fail, so what the service keeps must be what it keeps ever.
+        if case.outcome.stderr == case.golden.stderr:
+            yield from _written(case)
         yield from _kept(case)
 
 
@@ -208,15 +210,7 @@ def order_does_not_matter(case: Case) -> Iterator[Finding]:
         elif role != FRESH and (difference := _difference(role, case)):
             what, detail = difference
             yield Finding(oracle=case.oracle, role=role, what=what, detail=detail)
-    if not case.golden.history:
-        for what, mine, its in (
-            ("another output", case.outcome.stdout, case.golden.stdout),
-            ("other diagnostics", case.outcome.stderr, case.golden.stderr),
-        ):
-            if mine != its:
-                what = f"{status_in_words(case.outcome.status or 0)} with {what}"
-                detail = f"expected {its.head!r}, got {mine.head!r}"
-                yield Finding(oracle=case.oracle, role=case.root, what=what, detail=detail)
+    yield from _written(case)
     yield from _kept(case)
 
 
@@ -341,8 +335,10 @@ def _by_role(history: list[Operation]) -> dict[str, list[Operation]]:
 
 def _kept(case: Case) -> Iterator[Finding]:
     """The first of the golden run's names that is otherwise now."""
-    got = {change.path: change for change in case.outcome.files}
-    for wanted in case.golden.files:
+    got, usual = (
+        {change.path: change for change in outcome.files} for outcome in (case.outcome, case.golden)
+    )
+    for wanted in usual.values():
         mine = got.get(wanted.path)
         # A log may tell of the fault. Whether it is there is another matter.
         is_log = bool(case.excused.said) and wanted.path.endswith(".log")
@@ -351,6 +347,19 @@ def _kept(case: Case) -> Iterator[Finding]:
             what = printable(f"keeps another {wanted.path}")
             yield Finding(oracle=case.oracle, role=case.root, what=what, detail=detail)
             return
+
+
+def _written(case: Case) -> Iterator[Finding]:
+    """Where the clients do not say what they saw: what all wrote that is otherwise now."""
+    how = status_in_words(case.outcome.status or 0)
+    for words, mine, its in (
+        ("another output", case.outcome.stdout, case.golden.stdout),
+        ("other diagnostics", case.outcome.stderr, case.golden.stderr),
+    ):
+        if mine != its and not case.golden.history:
+            detail = f"expected {its.head!r}, got {mine.head!r}"
+            what = f"{how} with {words}"
+            yield Finding(oracle=case.oracle, role=case.root, what=what, detail=detail)
 
 
 def _another_end(case: Case, oracle: str, role: str) -> Finding:
