@@ -4,7 +4,8 @@ A trace has no results: which number an open or an accept gave is not in it. But
 the lowest that is free, and a program uses what it has just got. So a number that is used for the
 first time since it was closed belongs to the last call before that made a descriptor; and what has
 a peer's name, or an address, is a socket whatever came before. A child starts with what its parent
-had. What is not known is said to be unknown, which promises nothing.
+had. Standard input, output and error are what the command was given. What is not known is
+said to be unknown, which promises nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 from .calls import CALLS
 from .trace import Event
 
-Kind = Literal["file", "pipe", "socket", "other", "unknown"]
+Kind = Literal["file", "pipe", "socket", "other", "standard", "unknown"]
 
 _MAKES: dict[str, Kind] = {
     **dict.fromkeys(("open", "openat", "openat2", "creat", "memfd_create"), "file"),
@@ -25,6 +26,7 @@ _MAKES: dict[str, Kind] = {
     ),
     **dict.fromkeys(("timerfd_create", "inotify_init", "inotify_init1", "pidfd_open"), "other"),
 }
+_STANDARD: dict[int, Kind] = {0: "standard", 1: "standard", 2: "standard"}
 _DUPLICATES = frozenset({"dup", "fcntl"})
 #: Whatever made the number, only a file that has a place in it can be asked this.
 _OF_A_FILE = frozenset({"pread64", "pwrite64", "getdents", "getdents64", "ftruncate", "fallocate"})
@@ -46,10 +48,10 @@ class Descriptors:
             if letter == "f" and argument.lstrip("-").isdecimal()
         ]
         if role not in self._of:
-            self._of[role] = self._of.get(_parent_of(role), dict[int, Kind]()).copy()
+            self._of[role] = self._of.get(_parent_of(role), _STANDARD).copy()
         known = self._of[role]
         for number in numbers:
-            if number not in known and number > 2:
+            if number not in known:
                 known[number] = self._made.get(role, "unknown")
         if numbers and "net" in CALLS[call].families:
             known[numbers[0]] = "socket"

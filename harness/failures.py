@@ -22,7 +22,8 @@ The columns of the table; a call has a row for each errno and cause:
                  lock         F_SETLKW
                  threads      the process has more than one thread
                  socket       it is one, or may be: what it is is not known, and there are sockets
-                 waits        it may wait for another task: it is no file on a disk
+                 waits        it may wait for another task: it is no file on a disk, and is not
+                              asked with MSG_DONTWAIT
     reason   in words
     calls    with a space between
 

@@ -32,7 +32,7 @@ KINDS = ("errno", "short", "crash", "crash-after")
 PHASES = ("start", "work", "stop")
 
 _WORDS = (*KINDS, "hold", "signal(TERM)", *CAUSES, "ENOSPC")
-_O_CREAT = 0x40
+_O_CREAT, _MSG_DONTWAIT = 0x40, 0x40
 _F_DUPFD, _F_DUPFD_CLOEXEC, _F_SETLKW, _F_OFD_SETLKW = "0", "1030", "7", "38"
 _CONNECTS = frozenset({"accept", "accept4", "connect", "socketpair"})
 #: What only the caller learns something by. To be killed at one of these is, for everybody else, to
@@ -201,6 +201,13 @@ def _possible(fault: Fault) -> _Maker:
     return make
 
 
+def _asks_not_to_wait(event: Event) -> bool:
+    call = CALLS[event.call]
+    if "net" not in call.families or "x" not in call.args:
+        return False
+    return bool(int(event.args[call.args.replace("-", "").index("x")], 16) & _MSG_DONTWAIT)
+
+
 def _applies(failure: Failure, point: Point) -> bool:
     """Whether this use of the call may meet *failure*."""
     event = point.event
@@ -218,6 +225,6 @@ def _applies(failure: Failure, point: Point) -> bool:
                 point.descriptor == "unknown" and point.connected
             )
         case "waits":
-            return point.descriptor != "file"
+            return point.descriptor != "file" and not _asks_not_to_wait(event)
         case "-":
             return True

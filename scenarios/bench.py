@@ -22,10 +22,10 @@ from harness._engine.record import record
 from harness._engine.runner import Runner
 from harness._engine.trial import TrialResult
 from harness.oracle import judge
+from harness.points import Point, points
 from harness.schedule import Schedule
 from harness.verdict import Finding, Verdict
 from scenarios.subjects import PATH, Subject
-from scenarios.trials import Point, points
 
 REPORT_LINES_MAX = 10
 _DETAIL_MAX = 160
@@ -118,13 +118,13 @@ class Bench:
             verdict = judge(subject.plan(Schedule()).roots[0], result.outcome)
             assert verdict.status == "PASS", f"{subject.name}: {verdict.describe()}"
             self._golden[subject.name] = result
-            there = points(result.trace, subject.roles, subject.phases)
+            there = _points(result, subject)
             self.tally.there[subject.name] = len(there)
         return self._golden[subject.name]
 
     def points(self, subject: Subject) -> list[Point]:
         """The calls of *subject* at which something may go wrong."""
-        return points(self.golden(subject).trace, subject.roles, subject.phases)
+        return _points(self.golden(subject), subject)
 
     def try_each(
         self, subject: Subject, schedules: Iterable[Schedule], known: Sequence[Known] = ()
@@ -210,6 +210,10 @@ class Bench:
         # An id means something in the directory whose .harness it is in; a path does everywhere.
         here = self._folder.parent == Path.cwd()
         return f"repeat: harness replay {ident if here else self._folder / ident}"
+
+
+def _points(golden: TrialResult, subject: Subject) -> list[Point]:
+    return [*points(golden.trace, subject.roles, phases=subject.phases)]
 
 
 def require(subject: Subject) -> None:

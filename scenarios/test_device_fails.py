@@ -4,7 +4,7 @@ import pytest
 
 from scenarios.bench import Bench, Known
 from scenarios.subjects import FILTERS, SERVICES, SOCAT, Subject
-from scenarios.trials import DEVICE_FAILS, failing
+from scenarios.trials import failing
 
 KNOWN = (
     Known(
@@ -18,4 +18,4 @@ KNOWN = (
 
 @pytest.mark.parametrize("subject", [*FILTERS, *SERVICES], ids=lambda one: one.name)
 def test_a_failing_device_is_reported(bench: Bench, subject: Subject) -> None:
-    bench.try_each(subject, failing(bench.points(subject), DEVICE_FAILS), KNOWN)
+    bench.try_each(subject, failing(bench.points(subject), "device"), KNOWN)

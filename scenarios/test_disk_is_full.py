@@ -4,9 +4,9 @@ import pytest
 
 from scenarios.bench import Bench
 from scenarios.subjects import FILTERS, PREFORK, Subject
-from scenarios.trials import DISK_IS_FULL, failing
+from scenarios.trials import failing
 
 
 @pytest.mark.parametrize("subject", [*FILTERS, PREFORK], ids=lambda one: one.name)
 def test_a_full_disk_is_reported(bench: Bench, subject: Subject) -> None:
-    bench.try_each(subject, failing(bench.points(subject), DISK_IS_FULL))
+    bench.try_each(subject, failing(bench.points(subject), "space"))

@@ -4,7 +4,7 @@ import pytest
 
 from scenarios.bench import Bench, Known
 from scenarios.subjects import SERVICES, SOCAT, Subject
-from scenarios.trials import PEER_IS_GONE, failing
+from scenarios.trials import failing
 
 KNOWN = (
     Known(
@@ -19,4 +19,4 @@ KNOWN = (
 
 @pytest.mark.parametrize("subject", SERVICES, ids=lambda one: one.name)
 def test_a_peer_that_is_gone_is_survived_or_reported(bench: Bench, subject: Subject) -> None:
-    bench.try_each(subject, failing(bench.points(subject), PEER_IS_GONE), KNOWN)
+    bench.try_each(subject, failing(bench.points(subject), "peer"), KNOWN)

@@ -17,7 +17,7 @@ import pytest
 from harness._engine.runner import Runner
 from scenarios.bench import Bench, Known, Tally
 from scenarios.subjects import LINES, Subject
-from scenarios.trials import points, shortened
+from scenarios.trials import shortened
 
 PROGRAMS = Path(__file__).with_name("programs")
 
@@ -89,7 +89,7 @@ def test_the_mended_program_passes(runner: Runner, checkout: Path) -> None:
     put(checkout, "whole_file_mended")
     bench = Bench(runner, checkout / ".harness", Tally())
     subject = counting(checkout)
-    bench.try_each(subject, shortened(points(bench.golden(subject).trace)))
+    bench.try_each(subject, shortened(bench.points(subject)))
     assert not (checkout / ".harness").exists()
 
 

@@ -13,7 +13,9 @@ def kinds(lines: str) -> list[str]:
 
 
 def test_what_is_used_after_an_open_is_a_file() -> None:
-    lines = 'main openat#1 - AT_FDCWD "/x" 0x0 00\nmain newfstatat#1 - 3 "" 0x1000\nmain read#1 - 3 9'
+    lines = (
+        'main openat#1 - AT_FDCWD "/x" 0x0 00\nmain newfstatat#1 - 3 "" 0x1000\nmain read#1 - 3 9'
+    )
     assert kinds(lines) == ["unknown", "file", "file"]
 
 
@@ -63,8 +65,9 @@ service/0 write#1 - 4 9"""
     assert kinds(lines)[-1] == "socket"
 
 
-def test_standard_input_may_be_anything() -> None:
-    assert kinds("main read#1 - 0 9") == ["unknown"]
+def test_standard_input_is_what_the_command_was_given() -> None:
+    assert kinds("main read#1 - 0 9\nmain/0 write#1 - 1 9") == ["standard", "standard"]
+    assert kinds("main close#1 - 0\nmain accept#1 - 3\nmain read#1 - 0 9")[-1] == "socket"
 
 
 def test_what_only_a_file_can_be_asked_is_asked_of_a_file() -> None:

@@ -89,9 +89,16 @@ def test_a_file_is_not_reset_and_does_not_wait() -> None:
 
 
 def test_what_may_be_a_socket_is_reset_only_where_there_are_any() -> None:
-    assert "ECONNRESET" not in errnos([only(trace("main read#1 - 0 9"), "read")])
-    connected = trace("main/1 connect#1 - 3\nmain read#1 - 0 9")
+    assert "ECONNRESET" not in errnos([only(trace("main read#1 - 7 9"), "read")])
+    connected = trace("main/1 connect#1 - 3\nmain read#1 - 7 9")
     assert "ECONNRESET" in errnos([only(connected, "read")])
+    standard = trace("main/1 connect#1 - 3\nmain read#1 - 0 9")
+    assert "ECONNRESET" not in errnos([only(standard, "read")])
+
+
+def test_who_asks_not_to_wait_is_not_interrupted() -> None:
+    assert errnos([only(trace("main recvfrom#1 - 4 9 0x0"), "recvfrom")], "EINTR") == ["EINTR"]
+    assert errnos([only(trace("main recvfrom#1 - 4 9 0x40"), "recvfrom")], "EINTR") == []
 
 
 def test_dup2_can_only_fail_beside_another_thread() -> None:
