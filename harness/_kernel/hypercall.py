@@ -6,7 +6,7 @@ it, the kernel answers ENOSYS.
 
 from __future__ import annotations
 
-from .libc import syscall
+from .libc import kernel_call, syscall
 
 NUMBER = 0x6668
 #: What is told, as the call's first argument: the index. The second is the address of a text, the
@@ -15,6 +15,7 @@ OPERATIONS = ("begin", "invoke", "ok", "fail", "info", "wrong", "note")
 TEXT_MAX = 4096  # bytes
 
 
+@kernel_call
 def hypercall(operation: str, text: str = "") -> None:
     """Tell the supervisor *operation*; at most TEXT_MAX bytes of *text* get there. Raises `OSError`
     ENOSYS outside of a trial."""

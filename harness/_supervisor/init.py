@@ -228,6 +228,7 @@ def _serve(control: socket.socket, plan: InitPlan, paths: Sequence[str]) -> NoRe
         if signal.sigwait(_SIGNALS) == signal.SIGUSR1:
             for number in _asked_for(control):
                 _start(control, plan, paths, number, started)
+            continue  # each call of ours waits for an answer too, so none is made in vain
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -281,7 +282,6 @@ def _start(
             directory=view.TRIAL_DIR,
         )
         started[pid] = number
-        _report(control, {"start": number, "pid": pid})
         return
     defaults = [s for s in signal.valid_signals() if s not in (signal.SIGKILL, signal.SIGSTOP)]
     try:
@@ -300,4 +300,3 @@ def _start(
         _report(control, packet)
     else:
         started[pid] = number
-        _report(control, {"start": number, "pid": pid})
