@@ -48,12 +48,17 @@ class Case:
 
     @property
     def never_served(self) -> bool:
-        """Whether the service was gone before it was ready, so that no client of the plan ran."""
-        gone = self.was_restarted or (bool(self.outcome.report) and not self.golden.report)
-        if not gone or not self.clients:
-            return False
+        """Whether no client of the plan ran: the service was not ready while the faults were on."""
         ran = {one.role for one in (*self.outcome.clients, *self.outcome.history)}
-        return not any(is_within(role, client) for role in ran for client in self.clients)
+        return bool(self.clients) and not any(
+            is_within(role, client) for role in ran for client in self.clients
+        )
+
+    @property
+    def never_ready(self) -> bool:
+        """Whether that is so since it had ended, and was not only held."""
+        is_gone = self.was_restarted or self.outcome.report != self.golden.report
+        return self.never_served and is_gone
 
     @property
     def clients(self) -> list[str]:
@@ -135,7 +140,7 @@ def _survives(case: Case) -> Iterator[Finding]:
     if status is None or excused.ended:
         return
     how = status_in_words(status)
-    if case.never_served:
+    if case.never_ready:
         is_said = stderr.size > 0 and stderr != case.golden.stderr
         if not (excused.refused and status and is_said):
             silently = ", and says nothing" if excused.refused and status else ""
@@ -149,10 +154,8 @@ def _survives(case: Case) -> Iterator[Finding]:
 def honest_result(case: Case) -> Iterator[Finding]:
     """A client is given what it is in the golden run, or sees that it is not; and no more of them
     fail than the faults excuse."""
-    ends, wanted = statuses(case.root, case.outcome), statuses(case.root, case.golden)
-    for role, status in ends.items():
-        as_ever = wanted.get(case.root if role == RESTARTED else role)
-        if status != as_ever and case.excused.is_own_fault(status):
+    for role, status in statuses(case.root, case.outcome).items():
+        if case.excused.is_own_fault(status):
             yield _another_end(case, "honest-result", role)
     if case.was_restarted and not case.excused.ended:
         return  # it is held against the service that it ended; what the clients saw follows
@@ -191,7 +194,7 @@ def _beyond_what_is_excused(case: Case, seen: list[Seen]) -> Iterator[Finding]:
 
 def _stops_otherwise(case: Case) -> Iterator[Finding]:
     mine, its = case.outcome.status, case.golden.status
-    if mine is None or mine == its or case.excused.ended or case.never_served:
+    if mine is None or mine == its or case.excused.ended or case.never_ready:
         return
     is_said = mine != 0 or case.outcome.stderr != case.golden.stderr
     if not (case.excused.stopped and is_said) and not case.excused.is_own_fault(mine):
@@ -201,7 +204,7 @@ def _stops_otherwise(case: Case) -> Iterator[Finding]:
 def order_does_not_matter(case: Case) -> Iterator[Finding]:
     """Where no fault fired, all is as in the golden run, client by client."""
     ends, wanted = statuses(case.root, case.outcome), statuses(case.root, case.golden)
-    if case.was_restarted or case.never_served:
+    if case.was_restarted or case.never_ready:
         return  # it is held against the service that it ended
     for role in wanted | ends:
         if role == case.root:

@@ -93,3 +93,14 @@ def found(outcome: Outcome, *faults: str, golden: Outcome = GOLDEN, times: int =
     """As judged(), in words: the oracle, and what it found."""
     findings = judged(outcome, *faults, golden=golden, times=times)
     return [f"{one.oracle}: {one.describe()}" for one in findings]
+
+
+#: One client was refused, and gave up.
+ONE_FAILED = replace(
+    with_history(did(A, "hello fail"), did(B, "hello ok")), clients=ends(a=FAILED, b=0, fresh=0)
+)
+#: Each client had something fail.
+EACH_FAILED = replace(
+    with_history(did(A, "hello ok", "fork fail"), did(B, "hello info")),
+    clients=ends(a=FAILED, b=FAILED, fresh=0),
+)

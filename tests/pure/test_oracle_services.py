@@ -9,15 +9,17 @@ import pytest
 
 from harness.history import Operation
 from harness.oracle import judge
-from harness.schedule import FRESH, RESTARTED
-from harness.verdict import Outcome, Output
+from harness.schedule import FRESH
+from harness.verdict import Outcome
 from tests.pure.served import (
     BOTH,
     DIED,
+    EACH_FAILED,
     FAILED,
     GOLDEN,
     KILLED,
     NOTHING,
+    ONE_FAILED,
     REFUSED,
     SAID,
     SERVED_AGAIN,
@@ -63,17 +65,6 @@ NOT_DEADLY = (*ONE_OPERATION, *NOTHING_AT_ALL, *OWN)
 
 def unsure(role: str, name: str) -> Operation:
     return Operation(role=role, name=name, result="info", detail="ConnectionResetError")
-
-
-#: One client was refused, and gave up.
-ONE_FAILED = replace(
-    with_history(did(A, "hello fail"), did(B, "hello ok")), clients=ends(a=FAILED, b=0, fresh=0)
-)
-#: Each client had something fail.
-EACH_FAILED = replace(
-    with_history(did(A, "hello ok", "fork fail"), did(B, "hello info")),
-    clients=ends(a=FAILED, b=FAILED, fresh=0),
-)
 
 
 # ---- Excused, and not ----------------------------------------------------------------------------
@@ -223,6 +214,19 @@ def test_a_service_that_is_killed_before_it_is_ready_is_started_again() -> None:
     assert found(replace(killed, history=did(FRESH, "hello fail")), "openat@start=crash") == [
         "recovers: client/fresh: hello fails"
     ]
+
+
+@pytest.mark.parametrize("fault", ["read@start=hold", "service/0:read@start=hold"])
+def test_a_service_that_was_held_until_the_faults_were_off_has_served_nobody_before(
+    fault: str,
+) -> None:
+    late = replace(GOLDEN, clients=ends(fresh=0), history=SERVED_AGAIN)
+    assert found(late, fault) == []
+    assert found(replace(late, history=did(FRESH, "hello fail")), fault) == [
+        "recovers: client/fresh: hello fails"
+    ]
+    ended = replace(late, clients=(), history=(), status=FAILED, report="not ready")
+    assert "recovers: service: exits 1 before a fresh client is served" in found(ended, fault)
 
 
 def test_without_a_recovery_a_service_that_refuses_to_start_is_judged_alike() -> None:
@@ -411,55 +415,6 @@ def test_a_name_that_could_not_be_removed_may_stay_with_what_it_lies_in(fault: s
     assert found(said, "unlink=crash") == left
 
 
-# ---- No fault ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("outcome", "what"),
-    [
-        (ONE_FAILED, "order-does-not-matter: client/0: hello fails"),
-        (with_history(did(A, "hello ok"), did(B, "hello ok")), "client/0: fork is not begun"),
-        (
-            with_history(did(A, "fork ok", "hello ok"), did(B, "hello ok")),
-            "client/0: fork succeeds",
-        ),
-        (replace(GOLDEN, status=FAILED), "order-does-not-matter: service: exits 1"),
-        (replace(GOLDEN, clients=ends(a=0, b=FAILED, fresh=0)), "client/1: exits 1"),
-        (replace(GOLDEN, clients=ends(a=0, fresh=0)), "client/1: does not run"),
-        (replace(GOLDEN, files=()), "service: keeps another /trial/store"),
-        (replace(GOLDEN, leftovers=("service/0",)), "leaves-nothing: service/0: is left running"),
-        (replace(GOLDEN, files=(*GOLDEN.files, *CHAIN)), "service: leaves a dir in /tmp"),
-        (DIED, "recovers: service: dies of SIGKILL while it should serve"),
-        (REFUSED, "ready: service: exits 1 before it is ready"),
-        (replace(GOLDEN, history=BOTH), "recovers: client/fresh: hello is not begun"),
-    ],
-)
-def test_where_no_fault_fired_nothing_is_excused(outcome: Outcome, what: str) -> None:
-    for faults in [], ["read=crash", f"{A}:read=EIO"]:
-        (only, *_) = found(outcome, *faults, times=0)
-        assert only.endswith(what)
-
-
-def test_in_another_order_the_clients_are_served_as_ever_each() -> None:
-    mixed = (BOTH[2], BOTH[0], BOTH[1], *SERVED_AGAIN)
-    assert found(replace(GOLDEN, history=mixed, stdout=SAID, stderr=SAID)) == []
-
-
-def test_clients_that_say_nothing_are_judged_by_what_they_write() -> None:
-    golden = replace(GOLDEN, history=(), stdout=Output.of(b"one\ntwo\n"))
-    other = replace(golden, stdout=NOTHING)
-    assert found(golden, golden=golden) == []
-    assert found(other, golden=golden) == [
-        "order-does-not-matter: service: exits 0 with another output"
-    ]
-    assert found(other, "accept4=EMFILE", golden=golden) == [
-        "honest-result: service: exits 0 with another output"
-    ]
-    failed = replace(other, clients=ends(a=0, b=FAILED, fresh=0))
-    assert found(failed, "accept4=EMFILE", golden=golden) == []
-    assert found(failed, "read=short(1)", golden=golden) == ["honest-result: client/1: exits 1"]
-
-
 # ---- Faults that meet several, or come late ------------------------------------------------------
 
 
@@ -488,40 +443,3 @@ def test_an_operation_that_failed_because_one_within_it_did_counts_once() -> Non
     assert found(failed, "read=EIO", golden=golden) == []
     other = with_history(did(A, "session fail", "sessions fail"), did(B, "hello ok"))
     assert len(found(other, "read=EIO", golden=golden)) == 1
-
-
-# ---- By itself -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("outcome", "what"),
-    [
-        (DIED, ("recovers", "service", "dies of SIGKILL while it should serve")),
-        (REFUSED, ("recovers", "service", "exits 1 while it should serve")),
-        (replace(GOLDEN, clients=ends(a=0, b=0, fresh=FAILED)), ("status", FRESH, "exits 1")),
-        (replace(GOLDEN, status=11), ("status", "service", "dies of SIGSEGV")),
-        (
-            with_history(did(A, "hello wrong")),
-            ("reports-the-truth", A, "hello is answered wrongly"),
-        ),
-    ],
-)
-def test_a_golden_run_must_be_in_order_by_itself(
-    outcome: Outcome, what: tuple[str, str, str]
-) -> None:
-    (first, *_) = judge("service", outcome).findings
-    assert first.identity() == what
-
-
-def test_by_itself_a_client_may_be_refused_when_it_ends_well_and_a_service_as_it_likes() -> None:
-    refused = replace(with_history(did(A, "forbidden fail"), did(B, "left info")), status=15)
-    assert judge("service", refused).status == "PASS"
-
-
-def test_by_itself_a_service_that_was_killed_must_start_again() -> None:
-    killed = schedule("read=crash")
-    died = replace(DIED, fired=(1,), seen=(1,))
-    assert judge("service", died, None, killed).status == "PASS"
-    unready = replace(died, clients=ends(a=0, b=0, restarted=FAILED), report="not ready")
-    (only,) = judge("service", unready, None, killed).findings
-    assert only.identity() == ("ready", RESTARTED, "exits 1 before it is ready")
