@@ -8,10 +8,10 @@ import sys
 
 from harness.errors import HarnessError
 
-from . import kernel_plane, table
+from . import kernel_plane, table, trials
 from .soak import commit, machine
 
-BENCHMARKS = {"kernel_plane": kernel_plane.measure}
+BENCHMARKS = {"kernel_plane": kernel_plane.measure, "trials": trials.measure}
 
 
 def main() -> int:

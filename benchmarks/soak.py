@@ -35,7 +35,7 @@ def main() -> int:
         "commit": commit(),
         "machine": machine(),
         "suites": {name: suite(name) for name in ("tests", "scenarios")},
-        "benchmarks": figures(),
+        "benchmarks": {name: figures(name) for name in ("kernel_plane", "trials")},
     }
     text = json.dumps(report, indent=2) + "\n"
     if options.write:
@@ -74,9 +74,9 @@ def suite(folder: str) -> dict[str, Any]:
 _WORST = ("failure", "error", "skipped")
 
 
-def figures() -> Any:
-    """What `python -m benchmarks kernel_plane --json` prints."""
-    command = [sys.executable, "-m", "benchmarks", "kernel_plane", "--json"]
+def figures(name: str) -> Any:
+    """What `python -m benchmarks NAME --json` prints."""
+    command = [sys.executable, "-m", "benchmarks", name, "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     try:
         return json.loads(done.stdout)
