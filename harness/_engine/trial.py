@@ -30,6 +30,7 @@ from .._supervisor.state import Trial
 from .._supervisor.stuck import report
 from .._supervisor.template import Template
 from ..calls import signal_number
+from ..errors import RunnerError
 from ..history import history_of
 from ..recording import ClientFunction
 from ..schedule import FRESH, RESTARTED, Schedule
@@ -42,6 +43,7 @@ from ..workload import Workload
 PassOn = Callable[[int, bytes], bool]
 _ORIGINAL_CPUS = os.sched_getaffinity(0)
 _ORIGINAL_DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)
+_TEMPLATES_MAX = 8  # processes that wait beside a runner
 _READ_MAX = 64 << 20  # of a file that a trial wrote; a sparse one may have any size
 
 
@@ -113,13 +115,16 @@ def run_trial(
     outputs = Outputs(pass_on)
     stdin = _stdin(plan)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    template = None
     try:
         template = templates.of(plan) if templates else None
         if template is not None:
             process.run_anywhere(cpus, template.pid)
         world = launch(_init_plan(plan, outputs, stdin, null), template)
-    except BaseException:
+    except BaseException as error:
         outputs.close()
+        if templates is not None and isinstance(error, RunnerError):
+            templates.discard(template)
         raise
     finally:
         os.close(stdin)
@@ -255,11 +260,20 @@ class Templates:
         """The template that *plan* needs, made at its first use; None when it needs none."""
         if not plan.workloads:
             return None
-        modules = {one.module: one for one in plan.workloads}
-        key = repr((plan.python_path, sorted((one.module, one.file) for one in modules.values())))
+        modules = sorted({(one.module, one.file) for one in plan.workloads})
+        key = repr((plan.python_path, modules, sorted(plan.environment.items())))
         if key not in self._made:
-            self._made[key] = Template(plan.workloads, plan.python_path)
+            if len(self._made) == _TEMPLATES_MAX:
+                self._made.pop(next(iter(self._made))).close()
+            environment = {name: plan.in_trial(value) for name, value in plan.environment.items()}
+            self._made[key] = Template(plan.workloads, plan.python_path, environment)
         return self._made[key]
+
+    def discard(self, template: Template | None) -> None:
+        """It is of no use any more: the next trial gets another."""
+        for key, made in list(self._made.items()):
+            if made is template:
+                self._made.pop(key).close()
 
     def close(self) -> None:
         """End them all."""

@@ -17,11 +17,11 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from .._kernel import namespaces, process
 from .._kernel.uapi import ADDR_NO_RANDOMIZE
-from ..errors import SubjectError
+from ..errors import RunnerError, SubjectError
 from ..workload import Workload
 from . import functions, init
 
@@ -50,6 +50,8 @@ def main(fd: int) -> None:
     control = socket.socket(fileno=fd)
     wanted = json.loads(control.recv(_PACKET))
     sys.path[:] = wanted["path"]
+    os.environ.clear()
+    os.environ.update(wanted["environment"])
     problem = _import_all([Workload.from_json(one) for one in wanted["workloads"]])
     control.send(json.dumps(problem).encode())
     if problem:
@@ -133,12 +135,15 @@ def _renumbered(stdio: tuple[int, int, int], number: Callable[[int], int]) -> tu
 
 
 class Template:
-    """A template that has imported the modules of *workloads*, found by *path* as in sys.path.
+    """A template that has imported the modules of *workloads*, found by *path* as in sys.path, with
+    *environment*.
 
     Raises `SubjectError` when they cannot be imported. Use `close`.
     """
 
-    def __init__(self, workloads: Sequence[Workload], path: Sequence[str]) -> None:
+    def __init__(
+        self, workloads: Sequence[Workload], path: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with contextlib.ExitStack() as unless_ready, theirs:
             unless_ready.callback(self._control.close)
@@ -153,7 +158,11 @@ class Template:
                 process.set_personality(before)
             theirs.close()
             unless_ready.callback(self._reap)
-            wanted = {"path": list(path), "workloads": [one.to_json() for one in workloads]}
+            wanted = {
+                "path": list(path),
+                "environment": dict(environment),
+                "workloads": [one.to_json() for one in workloads],
+            }
             try:
                 self._control.send(json.dumps(wanted).encode())
                 answer = self._control.recv(_PACKET)
@@ -167,7 +176,8 @@ class Template:
             unless_ready.pop_all()
 
     def fork(self, plan: init.InitPlan, control: socket.socket) -> int:
-        """Fork an init that has *control* and follows *plan*; its pid. Raises `OSError`."""
+        """Fork an init that has *control* and follows *plan*; its pid. Raises `OSError`, and
+        `RunnerError` when the template is no more."""
         fds = sorted({fd for program in plan.programs for fd in program.stdio})
         programs = tuple(
             program._replace(stdio=_renumbered(program.stdio, fds.index))
@@ -179,10 +189,16 @@ class Template:
             file.seek(0)
             network = b"own" if plan.own_network else b"host"
             numbers = [control.fileno(), file.fileno(), *fds]
-            socket.send_fds(self._control, [network], numbers)
-            answer = int.from_bytes(self._control.recv(8), "little", signed=True)
-        if answer <= 0:
-            raise OSError(-answer or 3, os.strerror(-answer) if answer else "the template died")
+            try:
+                socket.send_fds(self._control, [network], numbers)
+                packet = self._control.recv(8)
+            except OSError:
+                packet = b""
+        if not packet:
+            raise RunnerError(f"the template (process {self.pid}) died between two trials")
+        answer = int.from_bytes(packet, "little", signed=True)
+        if answer < 0:
+            raise OSError(-answer, os.strerror(-answer))
         return answer
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ import pytest
 from harness import Subject, listening
 from harness._engine.runner import Runner
 from harness._engine.trial import TrialResult, run_trial
-from harness.errors import SubjectError
+from harness.errors import HarnessError, SubjectError
 from harness.history import Operation
 from harness.schedule import FRESH, RESTARTED, Schedule, parse_fault_at
 from harness.workload import Workload
@@ -247,6 +247,26 @@ def test_the_template_goes_with_its_runner() -> None:
     assert select.select([pidfd], [], [], 30)[0]
     os.close(pidfd)
     runner.close()
+
+
+def test_a_template_that_died_is_an_error_once(runner: Runner) -> None:
+    run(runner, workloads.returns, what=0)
+    for pid in Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
+    with pytest.raises(HarnessError, match=r"the template \(process [0-9]+\) died"):
+        run(runner, workloads.returns, what=0)
+    assert run(runner, workloads.returns, what=0).outcome.status == 0
+
+
+def test_a_module_is_imported_with_the_trials_environment(runner: Runner, tmp_path: Path) -> None:
+    file = tmp_path / "reads_environment.py"
+    file.write_text("import os\nvalue = os.environ['VALUE']\ndef f(): print(value)")
+    workload = Workload(module="reads_environment", file=str(file), qualname="f")
+    said = [
+        runner.run(Subject.process(workload, environment={"VALUE": value}).plan())
+        for value in ("{dir}/one", "two")
+    ]
+    assert [result.outcome.stdout.head for result in said] == ["/trial/one\n", "two\n"]
 
 
 def test_nothing_is_imported_twice(runner: Runner) -> None:
