@@ -23,11 +23,10 @@ from .errors import HarnessError, SubjectError, UsageError
 from .oracle import is_unready, judge, status_in_words
 from .planning import is_root_of_the_machine, oracle_named, plan_to_run
 from .recording import Recording
-from .schedule import FaultAt, role_matches
+from .report.unfired import why_not
 from .subject import TrialPlan
 
 _FAILED, _USAGE, _DID_NOT_FIRE, _HARNESS_FAILED, _KILLED = 1, 2, 3, 125, 128
-_FORKS = {"fork", "vfork", "clone", "clone3"}
 
 
 class _Interrupted(KeyboardInterrupt):
@@ -124,7 +123,7 @@ def _run(options: argparse.Namespace) -> int:
         say(f"{OUTPUTS[fd]}: {os.strerror(number)}: what the command writes is lost")
     unfired = [i for i, fired in enumerate(outcome.fired) if not fired]
     for index in unfired:
-        say(_why_not(plan, result, index))
+        say(why_not(plan, result, index))
     if lost:
         return _HARNESS_FAILED
     if unfired:
@@ -192,38 +191,6 @@ def _summary(plan: TrialPlan, result: TrialResult) -> str:
     controlled = plan.schedule.mode == "controlled"
     said.append(f"{events}, digest {result.trace.digest[:12]}" if controlled else events)
     return "; ".join(said)
-
-
-def _why_not(plan: TrialPlan, result: TrialResult, index: int) -> str:
-    at = plan.schedule.faults[index]
-    seen = result.outcome.seen[index]
-    trigger = at.at
-    roles = sorted({event.role for event in result.trace.events if event.role != "-"})
-    said = f"{at} did not fire ({trigger.role} made {seen} {trigger.call} call{'s' * (seen != 1)}"
-    if seen >= trigger.first:
-        return (
-            f"{said}, but none was number {trigger.nth} of its role in phase {trigger.phase}, "
-            "or another fault came first)"
-        )
-    if not seen and "*" not in trigger.role and trigger.role not in roles:
-        return f"{said}: no such role; there were {', '.join(roles) or 'none'})"
-    return f"{said}{'' if seen else _where_instead(at, result)})"
-
-
-def _where_instead(at: FaultAt, result: TrialResult) -> str:
-    """Who made the call that the fault waits for, or what its role made in its place: which call a
-    function makes is the C library's affair."""
-    made = {(event.role, event.call) for event in result.trace.counted() if event.role != "-"}
-    others = sorted({role for role, call in made if call in at.calls()})
-    if others:
-        return f"; {', '.join(others)} did"
-    own = {call for role, call in made if role_matches(at.at.role, role)}
-    alike = sorted(call for call in own if _is_alike(call, at.at.call))
-    return f"; it made {', '.join(alike)}" if alike else ""
-
-
-def _is_alike(call: str, other: str) -> bool:
-    return call in other or other in call or {call, other} <= _FORKS
 
 
 # ---- sweep, replay, show, doctor -----------------------------------------------------------------

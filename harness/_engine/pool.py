@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -24,16 +24,17 @@ Answer = TrialResult | HarnessError
 
 
 class Pool:
-    """*jobs* runners, started at once and ended by `close`. Use it with `with`. Raises
-    `MachineError` when they cannot be started."""
+    """*jobs* runners, started at once and ended by `close`. Use it with `with`. Each gets the next
+    one of *cpus*, of all that we may use unless given. Raises `MachineError` when they cannot be
+    started."""
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, cpus: Sequence[int] = ()) -> None:
         self._todo: queue.SimpleQueue[tuple[int, TrialPlan] | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[int, Answer | BaseException]] = queue.SimpleQueue()
         # One at a time: a runner that is started inherits what another one must have alone.
         self._starting = threading.Lock()
         self._closing = False
-        cpus = sorted(os.sched_getaffinity(0))
+        cpus = cpus or sorted(os.sched_getaffinity(0))
         self._runners = list[Runner | None]()
         self._threads = list[threading.Thread]()
         try:

@@ -17,9 +17,12 @@ _FILE = "recording.json"
 
 
 def identify(recording: Recording) -> str:
-    """Eight hex digits: the same command, schedule and finding have the same."""
+    """Eight hex digits: the same subject with the same clients, schedule and finding have the
+    same."""
+    functions = [str(recording.function)] if recording.function else []
+    clients = [client.describe() for client in recording.clients]
     parts = (
-        list(recording.command),
+        [*recording.command, *functions, *clients],
         recording.schedule.to_json(),
         [finding.identity() for finding in recording.verdict.findings],
     )

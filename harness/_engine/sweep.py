@@ -151,6 +151,7 @@ def sweep(
     calls: str = "*",
     phases: Sequence[str] = PHASES,
     jobs: int = 1,
+    cpus: Sequence[int] = (),
     budget_s: float | None = None,
     oracles: Sequence[Oracle] = (),
     on_progress: Callable[[Progress], None] | None = None,
@@ -161,9 +162,10 @@ def sweep(
 
     *plan* is the trial without faults; it must pass, and go the same way twice. *kinds* are words
     of `points.faults_at`. *roles* is a pattern, the subject's first task and what descends from it
-    unless given; *calls* is as in a trigger. *budget_s* bounds the time by *clock* in seconds: no
-    trial begins after it. What is found is recorded in the directory *store*; None: nowhere. A
-    KeyboardInterrupt ends it early, and is part of the result.
+    unless given; *calls* is as in a trigger. *jobs* trials run at once, on *cpus* in turn (all that
+    we may use, unless given). *budget_s* bounds the time by *clock* in seconds: no trial begins
+    after it. What is found is recorded in the directory *store*; None: nowhere. A KeyboardInterrupt
+    ends it early, and is part of the result.
 
     Raises `HarnessError` when the golden run does not pass or does not repeat, `UsageError` when
     there is no fault point, `MachineError` where no trial can be held.
@@ -171,7 +173,7 @@ def sweep(
     began = clock()
     words = check_kinds(kinds)
     pattern = f"{plan.roots[0]}**" if roles is None else roles
-    with Pool(jobs) as pool:
+    with Pool(jobs, cpus) as pool:
         golden = _golden(pool, _watching(plan, pattern, calls), oracles)
         there = points(golden.trace, pattern, calls, phases)
         cases = _cases(there, words)
@@ -217,6 +219,14 @@ def _golden(pool: Pool, plan: TrialPlan, oracles: Sequence[Oracle]) -> TrialResu
             raise answer
         runs.append(answer)
     first, second = runs
+    return golden_of(plan, first, second, oracles)
+
+
+def golden_of(
+    plan: TrialPlan, first: TrialResult, second: TrialResult, oracles: Sequence[Oracle] = ()
+) -> TrialResult:
+    """The norm for the trials of *plan*: *first*, when it passes and *second* went the same way.
+    Raises `HarnessError` that says what fails, or which event differs."""
     verdict = judged_by(oracles, plan.roots[0], first.outcome)
     if verdict.status != "PASS":
         detail = verdict.findings[0].detail if verdict.findings else ""

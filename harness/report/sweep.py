@@ -11,30 +11,48 @@ from ..failures import FAILURES
 from ..fault import ErrnoFault
 from ..schedule import FaultAt
 from ..subject import TrialPlan
+from ..verdict import Verdict
 
 LINES_MAX = 10  # of one finding
-_WIDTH = 160
+_WIDTH = 240
 _OTHERS_MAX = 5
+_CAUSES_MAX = 2
 FORMAT = 1
 
 
 def block(found: Found, plan: TrialPlan, oracles: Sequence[str] = ()) -> list[str]:
     """One finding as a bug report: what broke, the smallest cause, the line that repeats it, which
     names the user's own *oracles*: a recording does not hold them."""
-    lines = [f"FAIL {found.finding.describe()}", f"  {_cause(found.fault)}"]
-    if found.finding.detail:
-        lines.append(f"  {_clipped(found.finding.detail)}")
-    lines += [f"  also {_clipped(other.describe())}" for other in found.verdict.findings[1:3]]
+    more = []
     if found.others:
-        lines.append(f"  and in {len(found.others)} more: {_clipped(_others(found.others))}")
-    if found.ident is None:
-        lines.append(f"  not recorded: {found.not_recorded}")
-        lines.append(f"  repeat: harness run --fault {join([str(found.fault)])} {_command(plan)}")
+        more.append(f"and in {len(found.others)} more: {clipped(_others(found.others))}")
+    if found.ident is not None:
+        more.append(repeat(found.ident, oracles))
     else:
-        asked = "".join(f" --oracle {join([oracle])}" for oracle in oracles)
-        lines.append(f"  repeat: harness replay{asked} {found.ident}")
+        more.append(f"not recorded: {found.not_recorded}")
+        if not plan.workloads:
+            fault = join([str(found.fault)])
+            more.append(f"repeat: harness run --fault {fault} {_command(plan)}")
+    return bug_report(found.verdict, [cause(found.fault)], more)
+
+
+def bug_report(verdict: Verdict, causes: Sequence[str], more: Sequence[str]) -> list[str]:
+    """The findings of one trial, the first of them in full, at most LINES_MAX lines in all."""
+    first, *others = verdict.findings
+    lines = [*causes[:_CAUSES_MAX]]
+    if len(causes) > _CAUSES_MAX:
+        lines.append(f"and {len(causes) - _CAUSES_MAX} more faults")
+    lines += [clipped(first.detail)] if first.detail else []
+    lines += [f"also {clipped(other.describe())}" for other in others[:2]]
+    lines = [f"FAIL {first.describe()}", *(f"  {line}" for line in [*lines, *more])]
     assert len(lines) <= LINES_MAX
     return lines
+
+
+def repeat(ident: str, oracles: Sequence[str] = ()) -> str:
+    """The line that runs a recorded trial again, judged by the user's *oracles* too."""
+    asked = "".join(f" --oracle {join([oracle])}" for oracle in oracles)
+    return f"repeat: harness replay{asked} {ident}"
 
 
 def summary(result: SweepResult) -> str:
@@ -57,7 +75,7 @@ def unclear(result: SweepResult) -> list[str]:
     reasons = Counter(one.reason for one in result.inconclusive)
     first = {one.reason: one.fault for one in reversed(result.inconclusive)}
     return [
-        f"INCONCLUSIVE {first[reason]}{f' and {n - 1} more' if n > 1 else ''}: {_clipped(reason)}"
+        f"INCONCLUSIVE {first[reason]}{f' and {n - 1} more' if n > 1 else ''}: {clipped(reason)}"
         for reason, n in reasons.items()
     ]
 
@@ -114,7 +132,8 @@ def to_json(result: SweepResult, plan: TrialPlan) -> dict[str, object]:
     }
 
 
-def _cause(at: FaultAt) -> str:
+def cause(at: FaultAt) -> str:
+    """A fault in words, with what may have caused it on a real machine."""
     fault = at.fault
     if isinstance(fault, ErrnoFault):
         for failure in FAILURES.get(at.at.call, ()):
@@ -135,7 +154,8 @@ def _command(plan: TrialPlan) -> str:
     return join([*options, "--", *plan.command])
 
 
-def _clipped(text: str) -> str:
+def clipped(text: str) -> str:
+    """*text* on one line that is not too long."""
     line = " ".join(text.split())
     return line if len(line) <= _WIDTH else line[:_WIDTH] + "..."
 

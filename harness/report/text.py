@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from shlex import join
-
 from ..errors import printable
 from ..recording import Recording
 from ..trace import CONTINUED, Event
@@ -15,7 +13,7 @@ def show(recording: Recording, *, whole: bool = False) -> str:
     """At most LINES_MAX events around the first fault, or around the end; *whole*: all of them.
     Nothing in it can steer a terminal, wherever the recording is from."""
     lines = [
-        f"command   {join(recording.command)}",
+        f"command   {recording.subject}",
         *(f"client    {client.describe()}" for client in recording.clients),
         f"schedule  {recording.schedule.describe()}",
         f"verdict   {recording.verdict.describe()}",

@@ -75,12 +75,18 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "doctor",
         "report.text",
         "report.sweep",
+        "report.unfired",
         "arguments",
         "console",
         "planning",
         "sweeping",
         "cli",
         "__main__",
+        "_pytest.tally",
+        "_pytest.abilities",
+        "_pytest.session",
+        "_pytest.fixtures",
+        "_pytest.plugin",
     ),
 )
 

@@ -1,0 +1,295 @@
+"""The fixtures: `trial` runs one trial and judges it, `sweep` many. Each fails its test with a
+report that ends in the line that repeats what was found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NoReturn, TypeVar
+
+import pytest
+
+from .._engine.record import record
+from .._engine.store import find, load, save
+from .._engine.sweep import SweepResult
+from .._engine.sweep import sweep as sweep_
+from .._engine.trial import TrialResult
+from ..errors import HarnessError, MachineError, UsageError
+from ..history import Operation
+from ..oracle import Oracle, judged_by
+from ..points import KINDS
+from ..report.sweep import block, bug_report, cause, repeat, summary, unclear
+from ..report.text import show
+from ..report.unfired import why_not
+from ..schedule import FaultAt, Schedule, parse_fault_at
+from ..subject import DEADLINE_S, STEP_LIMIT, ClientLike, Subject, TrialPlan, workload_of
+from ..trace import Trace
+from ..verdict import Outcome, Verdict
+from .abilities import end_without_trials
+from .session import Session, without_faults
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tried:
+    """What one trial gave, and how it is judged.
+
+    *schedule* is what was decided: with it the trial can be run again. *golden* is the outcome of
+    the run without faults."""
+
+    outcome: Outcome
+    trace: Trace
+    schedule: Schedule
+    verdict: Verdict
+    golden: Outcome
+
+    @property
+    def history(self) -> tuple[Operation, ...]:
+        """What the clients saw, in the order in which they began."""
+        return self.outcome.history
+
+
+class _Fixture:
+    """What both fixtures are: a function with the test that it is for."""
+
+    def __init__(self, session: Session, item: pytest.Item) -> None:
+        self._session = session
+        self._item = item
+
+    def _plan(self, subject: Subject, clients: Sequence[ClientLike], **more: object) -> TrialPlan:
+        if not isinstance(subject, Subject):
+            raise UsageError(
+                f"{type(self).__name__.lower()}({subject!r}): the first argument is the Subject, "
+                "from Subject.command([...]) or Subject.process(function)"
+            )
+        return subject.plan(*clients, **more)  # type: ignore[arg-type]
+
+    def _or_end(self, act: Callable[[], T]) -> T:
+        """What *act* gives; what is wrong with it ends the test, at the line of the test."""
+        __tracebackhide__ = True
+        try:
+            return act()
+        except HarnessError as error:
+            problem = error
+        # Not in the handler: a test's report would have our own error too, as what it came of.
+        if isinstance(problem, MachineError):
+            end_without_trials(problem, self._session.demanded)
+        pytest.fail(str(problem))
+
+    def _show(self, ident: str) -> None:
+        """Attach the smallest of what was found: what happened around its fault."""
+        (file,) = find(ident, self._session.store)
+        text = show(load(file))
+        self._item.add_report_section("call", f"harness show {self._session.name_of(ident)}", text)
+
+    def _note(self, name: str, value: object) -> None:
+        """A property of the test in the JUnit report."""
+        self._item.user_properties.append((f"harness-{name}", str(value)))
+
+
+class Trial(_Fixture):
+    """The fixture `trial`."""
+
+    def __call__(
+        self,
+        subject: Subject,
+        *clients: ClientLike,
+        faults: str | FaultAt | Iterable[str | FaultAt] = (),
+        schedule: Schedule | None = None,
+        seed: int | None = None,
+        oracles: Sequence[Oracle] = (),
+        recovers: bool = True,
+        deadline_s: float = DEADLINE_S,
+        step_limit: int = STEP_LIMIT,
+        check: bool = True,
+        **named: ClientLike,
+    ) -> Tried:
+        """Run one trial of *subject* with *clients* beside it, and judge it against a run without
+        faults. The test fails when there is a finding, when the verdict is INCONCLUSIVE, and when a
+        fault did not fire; not with *check* false.
+
+        *faults* are as on the command line, `service/0:write#2=ENOSPC`, or values; they come after
+        those of *schedule*. With a *seed*, who goes next is drawn from it. *oracles* of yours judge
+        too. When the clients are done, one more is served, unless *recovers* is false."""
+        __tracebackhide__ = True
+        plan, golden = self._or_end(
+            lambda: self._prepared(
+                subject,
+                clients,
+                _Asked(faults, schedule or Schedule(), seed),
+                oracles,
+                dict(named, recovers=recovers, deadline_s=deadline_s, step_limit=step_limit),
+            )
+        )
+        names = self._or_end(lambda: _names(oracles))
+        result = self._or_end(lambda: self._session.run(plan))
+        verdict = judged_by(oracles, plan.roots[0], result.outcome, golden.outcome, result.schedule)
+        tried = Tried(
+            outcome=result.outcome,
+            trace=result.trace,
+            schedule=result.schedule,
+            verdict=verdict,
+            golden=golden.outcome,
+        )
+        if check and verdict.status == "FAIL":
+            self._failed(tried, plan, result, names)
+        if check:
+            self._not_failed(tried, plan, result)
+        return tried
+
+    def _prepared(
+        self,
+        subject: Subject,
+        clients: Sequence[ClientLike],
+        asked: _Asked,
+        oracles: Sequence[Oracle],
+        more: dict[str, object],
+    ) -> tuple[TrialPlan, TrialResult]:
+        plan = self._plan(subject, clients, **more)
+        golden = self._session.golden(
+            without_faults(replace(plan, schedule=asked.schedule)), oracles
+        )
+        return asked.of(plan), golden
+
+    def _failed(
+        self, tried: Tried, plan: TrialPlan, result: TrialResult, oracles: Sequence[str]
+    ) -> NoReturn:
+        __tracebackhide__ = True
+        self._session.tally.add(findings=1)
+        ident: str | None = None
+        more = []
+        try:
+            ident = save(record(plan, result, tried.verdict, tried.golden), self._session.store)
+            more.append(repeat(self._session.name_of(ident), oracles))
+        except (OSError, HarnessError) as error:
+            more.append(f"not recorded: {error}")
+        causes = [cause(at) for at in tried.schedule.faults]
+        causes += [limit.describe() for limit in tried.schedule.limits]
+        if tried.schedule.switches:
+            causes.append(f"{len(tried.schedule.switches)} switches of tasks")
+        report = bug_report(tried.verdict, causes or ["nothing goes wrong"], more)
+        self._note("finding", tried.verdict.findings[0].describe())
+        if ident:
+            self._note("replay", f"harness replay {self._session.name_of(ident)}")
+            self._show(ident)
+        pytest.fail("\n".join(report), pytrace=False)
+
+    def _not_failed(self, tried: Tried, plan: TrialPlan, result: TrialResult) -> None:
+        __tracebackhide__ = True
+        if tried.verdict.status == "INCONCLUSIVE":
+            pytest.fail(f"INCONCLUSIVE {tried.verdict.reason}", pytrace=False)
+        unfired = [
+            why_not(plan, result, index)
+            for index, times in enumerate(tried.outcome.fired)
+            if not times
+        ]
+        if unfired:
+            pytest.fail("\n".join(unfired))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to go wrong, as the test says it."""
+
+    faults: str | FaultAt | Iterable[str | FaultAt]
+    schedule: Schedule
+    seed: int | None
+
+    def of(self, plan: TrialPlan) -> TrialPlan:
+        """*plan*, with that."""
+        given = [self.faults] if isinstance(self.faults, str | FaultAt) else [*self.faults]
+        added = [
+            one if isinstance(one, FaultAt) else parse_fault_at(one, plan.roots[0]) for one in given
+        ]
+        schedule = replace(self.schedule, faults=(*self.schedule.faults, *added))
+        if self.seed is None:
+            return replace(plan, schedule=schedule)
+        return replace(plan, schedule=replace(schedule, seed=self.seed), policy="random")
+
+
+class Sweep(_Fixture):
+    """The fixture `sweep`."""
+
+    def __call__(
+        self,
+        subject: Subject,
+        *clients: ClientLike,
+        faults: str | Iterable[str] = KINDS,
+        roles: str | None = None,
+        calls: str = "*",
+        budget_s: float | None = None,
+        jobs: int | None = None,
+        oracles: Sequence[Oracle] = (),
+        recovers: bool = True,
+        deadline_s: float = DEADLINE_S,
+        step_limit: int = STEP_LIMIT,
+        check: bool = True,
+        **named: ClientLike,
+    ) -> SweepResult:
+        """Let each call that *subject* makes go wrong in turn, with *clients* beside it, and judge
+        each trial against a run without faults. The test fails when there is a finding, or when a
+        trial is INCONCLUSIVE; not with *check* false.
+
+        *faults*, *roles*, *calls* are as those of `harness sweep`. No trial begins after *budget_s*
+        seconds. *jobs* trials run at once. *oracles* of yours judge too."""
+        __tracebackhide__ = True
+        more = dict(named, recovers=recovers, deadline_s=deadline_s, step_limit=step_limit)
+        plan = self._or_end(lambda: self._plan(subject, clients, **more))
+        names = self._or_end(lambda: _names(oracles))
+        words = faults.split(",") if isinstance(faults, str) else faults
+        result = self._or_end(
+            lambda: sweep_(
+                plan,
+                kinds=[word.strip() for word in words],
+                roles=roles,
+                calls=calls,
+                jobs=jobs or self._session.jobs,
+                cpus=self._session.cpus,
+                budget_s=budget_s,
+                oracles=oracles,
+                store=self._session.store,
+            )
+        )
+        self._count(result)
+        if check and (result.findings or result.inconclusive or result.interrupted):
+            self._failed(result, plan, names)
+        return result
+
+    def _count(self, result: SweepResult) -> None:
+        self._session.tally.add(
+            covered=result.covered,
+            points=result.points,
+            trials=result.trials,
+            findings=len(result.findings),
+            seconds=result.seconds,
+        )
+        self._note("points", f"{result.covered}/{result.points}")
+        self._note("trials", result.trials)
+
+    def _failed(self, result: SweepResult, plan: TrialPlan, oracles: Sequence[str]) -> NoReturn:
+        __tracebackhide__ = True
+        lines = []
+        for found in result.findings:
+            name = found.ident and self._session.name_of(found.ident)
+            lines += block(replace(found, ident=name), plan, oracles)
+            self._note("finding", found.finding.describe())
+            if name:
+                self._note("replay", f"harness replay {name}")
+        lines += [*unclear(result), summary(result)]
+        if result.interrupted is not None:
+            self._session.tally.kept += [f"interrupted: {self._item.nodeid}", *lines]
+            raise result.interrupted
+        if result.findings and (smallest := result.findings[0].ident):
+            self._show(smallest)
+        pytest.fail("\n".join(lines), pytrace=False)
+
+
+def _names(oracles: Sequence[Oracle]) -> list[str]:
+    """How `harness replay --oracle` finds them again. Raises `UsageError` when it cannot."""
+    found = [workload_of(oracle, {}) for oracle in oracles]
+    for one in found:
+        if one.kwargs:
+            raise UsageError(f"oracle {one}: harness replay can give it no arguments")
+    return [f"{os.path.relpath(one.file)}:{one.qualname}" for one in found]

@@ -1,0 +1,94 @@
+"""What the fixtures of one pytest session share: where recordings go, on which processors trials
+run, and one runner."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from .._engine.runner import Runner
+from .._engine.store import DIRECTORY
+from .._engine.sweep import golden_of
+from .._engine.trial import TrialResult
+from ..errors import HarnessError
+from ..oracle import Oracle
+from ..schedule import Schedule
+from ..subject import TrialPlan
+from .tally import Tally
+
+
+class Session:
+    """Made when the first fixture is used; ended by `close`.
+
+    *root* is pytest's rootdir, *here* where it was started. *worker* of *workers* is our place in
+    pytest-xdist; *jobs* the trials at once of a sweep, None: as many as we have processors.
+    *demanded* are the abilities without which a test is not skipped, but fails."""
+
+    def __init__(
+        self,
+        root: Path,
+        here: Path,
+        tally: Tally,
+        *,
+        worker: int = 0,
+        workers: int = 1,
+        jobs: int | None = None,
+        demanded: frozenset[str] = frozenset(),
+    ) -> None:
+        allowed = sorted(os.sched_getaffinity(0))
+        self.jobs = jobs or max(1, len(allowed) // workers)
+        first = worker * self.jobs % len(allowed)
+        #: Ours first: other workers of pytest-xdist begin elsewhere.
+        self.cpus = allowed[first:] + allowed[:first]
+        self.tally = tally
+        self.demanded = demanded
+        self.store = str(root / DIRECTORY)
+        self._is_at_root = here == root
+        self._here = here
+        self._runner: Runner | None = None
+        self._golden: dict[str, TrialResult | HarnessError] = {}
+
+    def run(self, plan: TrialPlan) -> TrialResult:
+        """Run one trial in the runner that all tests share."""
+        try:
+            if self._runner is None:
+                self._runner = Runner()
+            result = self._runner.run(replace(plan, cpu=self.cpus[0]))
+        except BaseException:
+            self.close()  # its answer may still come: the next trial gets another runner
+            raise
+        self.tally.add(trials=1, seconds=result.seconds)
+        return result
+
+    def golden(self, plan: TrialPlan, oracles: Sequence[Oracle]) -> TrialResult:
+        """The run of *plan* without faults, once a session. Raises `HarnessError` when it does not
+        pass, or not repeat."""
+        key = json.dumps(plan.to_json(), sort_keys=True)
+        if key not in self._golden:
+            try:
+                self._golden[key] = golden_of(plan, self.run(plan), self.run(plan), oracles)
+            except HarnessError as error:
+                self._golden[key] = error
+        golden = self._golden[key]
+        if isinstance(golden, HarnessError):
+            raise golden
+        return golden
+
+    def name_of(self, ident: str) -> str:
+        """How `harness replay` finds recording *ident* from where pytest was started."""
+        return ident if self._is_at_root else os.path.relpath(f"{self.store}/{ident}", self._here)
+
+    def close(self) -> None:
+        """End the runner; nothing is left."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
+
+
+def without_faults(plan: TrialPlan) -> TrialPlan:
+    """*plan* as its golden run has it: nothing goes wrong, and nobody chooses who goes next."""
+    schedule = Schedule(mode=plan.schedule.mode)
+    return replace(plan, schedule=schedule, policy="default")
