@@ -12,10 +12,10 @@ A map, top to bottom; a module imports only from rows above its own, or from ear
     2  _kernel/                       the only place with ctypes: the kernel's calls and structures
        client.py                      what a workload is given
     3  _supervisor/                   answers the subject's system calls: a pure core, and a loop
-    4  subject.py excuses.py served.py oracle.py
-                                      what is run, and how it is judged
-    5  _engine/                       a trial from start to verdict; replay
-    6  cli.py doctor.py probe.py report/
+    4  subject.py failures.py descriptors.py points.py excuses.py served.py oracle.py
+                                      what is run, what can go wrong, and how it is judged
+    5  _engine/                       a trial from start to verdict; replay, sweep
+    6  cli.py planning.py sweeping.py console.py doctor.py probe.py report/
                                       how a user reaches it
 """
 

@@ -220,6 +220,7 @@ def _add_sweep(commands: Any, act: Act) -> None:
         help="how many trials at once (default: one a processor)",
     )
     add("--format", choices=("text", "json"), default="text", help="json: for programs")
+    add("-q", "--quiet", action="store_true", help="do not say how far it is")
     _add_common(add)
     sweep.set_defaults(act=act)
 

@@ -11,6 +11,7 @@ import shlex
 import stat
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from .errors import UsageError, quoted
@@ -45,9 +46,12 @@ def plan_to_repeat(options: argparse.Namespace) -> TrialPlan:
     for the oracles alone. Where there are clients, one more is served at the end."""
     stdin = _whole_stdin() if options.stdin is None else _stdin_file(options.stdin, recorded=True)
     limits = tuple(parse_limit(text, _root(options)) for text in options.limit)
-    return _plan(
+    plan = _plan(
         options, schedule=Schedule(limits=limits), stdin=stdin, recovers=bool(options.client)
     )
+    # A module that cannot be read is compiled, and what was compiled is written: no matter of the
+    # subject's.
+    return replace(plan, environment={"PYTHONDONTWRITEBYTECODE": "1", **plan.environment})
 
 
 def _plan(options: argparse.Namespace, **more: Any) -> TrialPlan:

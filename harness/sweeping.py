@@ -26,7 +26,7 @@ def act(options: argparse.Namespace) -> int:
     found until then."""
     oracles = [oracle_named(text) for text in options.oracle]
     plan = plan_to_repeat(options)
-    teller = _Teller(sys.stderr.isatty())
+    teller = _Teller(on_terminal=sys.stderr.isatty(), quiet=options.quiet)
     try:
         result = sweep(
             plan,
@@ -49,9 +49,8 @@ def act(options: argparse.Namespace) -> int:
 
 
 def _print(result: SweepResult, plan: TrialPlan, options: argparse.Namespace) -> None:
-    for reason in dict.fromkeys(found.not_recorded for found in result.findings):
-        if reason:
-            say(f"what was found is not recorded: {reason}")
+    if lost := [found.not_recorded for found in result.findings if found.not_recorded]:
+        say(f"{len(lost)} of {len(result.findings)} findings are not recorded: {lost[0]}")
     if options.format == "json":
         print_lines([json.dumps(to_json(result, plan))])
         return
@@ -62,15 +61,18 @@ def _print(result: SweepResult, plan: TrialPlan, options: argparse.Namespace) ->
 class _Teller:
     """Says how far the sweep is: on a terminal on one line that changes, else now and then."""
 
-    def __init__(self, on_terminal: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        self._on_terminal = on_terminal
+    def __init__(
+        self, *, on_terminal: bool, quiet: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._on_terminal = on_terminal and not quiet
+        self._quiet = quiet
         self._every_s = _EVERY_ON_TERMINAL_S if on_terminal else _EVERY_S
         self._clock = clock
         self._last_s = clock()
 
     def __call__(self, now: Progress) -> None:
         time_s = self._clock()
-        if time_s - self._last_s < self._every_s:
+        if self._quiet or time_s - self._last_s < self._every_s:
             return
         self._last_s = time_s
         if self._on_terminal:
