@@ -63,6 +63,7 @@ class ChildLife:
         try:
             status = self.status_of_life()
         except BaseException as error:
+            status = status_of(error)
             self.trapped(error)
         finally:
             self.leave(status)
@@ -173,15 +174,16 @@ class ChildLife:
                 return commands.run(self.commands, self.request.argv, stdin, stdout, stderr)
             except SystemExit as end:
                 return commands.exit_status(end.code, stderr)
-        except KeyboardInterrupt:
-            status = INTERRUPTED
-        except BaseException:
-            status = FAILED
-        try:
-            traceback.print_exc(file=stderr)
         except BaseException as error:
-            self.log.line(f"child {os.getpid()}: its traceback is lost: {error}")
-        return status
+            self.print_traceback(error, stderr)
+            return status_of(error)
+
+    def print_traceback(self, error: BaseException, stderr: TextIO) -> None:
+        """Write it as Python does; the exit status tells of it in any case."""
+        try:
+            traceback.print_exception(error, file=stderr)
+        except BaseException as lost:
+            self.log.line(f"child {os.getpid()}: its traceback is lost: {lost}")
 
     def flush(self, status: int, streams: tuple[TextIO, ...]) -> int:
         """Write what the streams still hold; the exit status then, which is not 0 if that fails."""
@@ -194,6 +196,11 @@ class ChildLife:
                 self.log.line(f"child {os.getpid()}: output is lost: {error}")
                 status = status or FAILED
         return status
+
+
+def status_of(error: BaseException) -> int:
+    """The exit status of a child that *error* ends."""
+    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
 
 
 def text_stream(descriptor: int, mode: str, *, errors: str) -> TextIO:

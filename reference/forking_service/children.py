@@ -18,15 +18,16 @@ from reference.forking_service.directory import ChildDirectory
 from reference.forking_service.listener import close_socket
 from reference.forking_service.log import close_descriptor
 from reference.forking_service.loop import READABLE, Loop
-from reference.forking_service.options import PREPARING_S
 from reference.forking_service.protocol import STATUS_UNKNOWN
 from reference.forking_service.states import Event, State, after
 
 #: How often a call is tried that has to work.
 _TRIES = 3
 #: How often a child is told that nobody came before it is killed, and how far apart, in seconds.
-_TOLD_MAX = 5
+_TOLD_MAX = 2
 _TOLD_EVERY_S = 1.0
+#: How long a child waits for a client that has ended its connection, in seconds.
+_LEFT_S = 1.0
 
 
 class Child:
@@ -85,6 +86,7 @@ class Children:
         *,
         loop: Loop,
         clock: Callable[[], float],
+        prepare_timeout_s: float,
         log: Callable[[str], None],
         ready: Callable[[Child, float], bool],
         ended: Callable[[Child, int, float], None],
@@ -93,6 +95,7 @@ class Children:
         self.count = 0
         self._loop = loop
         self._clock = clock
+        self._prepare_timeout_s = prepare_timeout_s
         self._log = log
         self._ready = ready
         self._ended = ended
@@ -128,7 +131,7 @@ class Children:
             connection=connection,
             family=self,
         )
-        child.deadline = self._clock() + PREPARING_S
+        child.deadline = self._clock() + self._prepare_timeout_s
         self.count += 1
         self._children[pid] = child
         self._loop.watch(channel.fileno(), READABLE, child.has_said)
@@ -174,9 +177,16 @@ class Children:
     def look_at_the_time(self, now: float) -> None:
         """Do what is due."""
         for child in self:
+            if child.state is State.CHILD_AWAITED and child.connection.is_closed:
+                self.client_has_left(child, now)
             if child.deadline is not None and child.deadline <= now:
                 self.listen_to(child, now)
                 self.expire_if_due(child, now)
+
+    def client_has_left(self, child: Child, now: float) -> None:
+        """Who ended the connection is hardly coming any more; but it may have opened a FIFO."""
+        if child.deadline is not None:
+            child.deadline = min(child.deadline, now + _LEFT_S)
 
     def expire_if_due(self, child: Child, now: float) -> None:
         """Whatever *child* has said up to now has been listened to."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 #: Between SIGINT and SIGKILL, and between SIGKILL and giving up on a child, in seconds.
 INTERRUPTED_S = 1.0
 KILLED_S = 1.0
-#: How long a child may take to become ready, in seconds: it only has to set itself up.
-PREPARING_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +24,8 @@ class Options:
     children_timeout_s: float = 300.0
     request_timeout_s: float = 1.0
     connect_timeout_s: float = 120.0
+    #: How long a child may take to become ready: it only has to set itself up.
+    prepare_timeout_s: float = 10.0
     children_max: int = 0
 
     def __post_init__(self) -> None:
@@ -35,11 +35,11 @@ class Options:
             raise ValueError("the directory is empty, or holds a line's end or a NUL")
         if not 0 <= self.perms <= 0o777:
             raise ValueError(f"permissions are 0 to 0777, not {self.perms:#o}")
-        for name in ("children_timeout_s", "request_timeout_s", "connect_timeout_s"):
+        for name in ("children", "request", "connect", "prepare"):
             # Written so that a NaN is refused too.
-            if not 0 <= getattr(self, name) <= 1e9:
-                words = name.removesuffix("_s").replace("_", " ")
-                raise ValueError(f"the {words} is 0 to 1e9 seconds, not {getattr(self, name)}")
+            seconds = getattr(self, f"{name}_timeout_s")
+            if not 0 <= seconds <= 1e9:
+                raise ValueError(f"the {name} timeout is 0 to 1e9 seconds, not {seconds}")
         if self.children_max < 0:
             raise ValueError(f"the most children are 0 (no limit) or more, not {self.children_max}")
 

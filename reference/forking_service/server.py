@@ -65,6 +65,7 @@ class ForkingService:
         self._children = Children(
             loop=self._loop,
             clock=clock,
+            prepare_timeout_s=options.prepare_timeout_s,
             log=self.log,
             ready=self.child_is_ready,
             ended=self.report_end,
@@ -425,6 +426,7 @@ def serve(
     children_timeout: float = 300.0,
     request_timeout: float = 1.0,
     connect_timeout: float = 120.0,
+    prepare_timeout: float = 10.0,
     max_children: int = 0,
     commands: Sequence[str] = (),
     log_file: str | None = None,
@@ -446,6 +448,7 @@ def serve(
             children_timeout_s=children_timeout,
             request_timeout_s=request_timeout,
             connect_timeout_s=connect_timeout,
+            prepare_timeout_s=prepare_timeout,
             children_max=max_children,
             **more,
         )
