@@ -51,12 +51,14 @@ _ONLY_LOOKS = {
 class Point:
     """One call of the golden run: where a fault would meet it, and what it was.
 
-    *descriptor* is what the call's first descriptor leads to. *threads* and *connected* say of the
+    *descriptor* is what the call's first descriptor leads to. *until* is the phase in which the
+    caller went on, or empty when it never did. *threads* and *connected* say of the
     run until then whether the caller's process had a second thread, and whether anybody had made a
     connection."""
 
     at: Trigger
     event: Event
+    until: str = ""
     descriptor: Kind = "unknown"
     threads: bool = False
     connected: bool = False
@@ -81,13 +83,12 @@ def points(
     call."""
     wanted = matching(calls)
     found = []
+    went_on = _phases_after(golden)
     phase, connected, threaded, descriptors = "", False, set[str](), Descriptors()
-    for event in golden.events:
-        if event.role == NO_ROLE:
-            phase = event.args[0] if event.call == "phase" else phase
-            continue
+    for event, until in zip(golden.events, went_on, strict=True):
+        phase = _phase_from(event, phase)
         if event.call not in CALLS:
-            continue  # no call, but what a client of ours told, or one that is newer than our table
+            continue  # a mark, what a client of ours told, or a call newer than our table
         descriptor = descriptors.see(event)
         connected = connected or event.call in _CONNECTS
         process = _process_of(event.role)
@@ -101,12 +102,31 @@ def points(
                 Point(
                     at=at,
                     event=event,
+                    until=until,
                     descriptor=descriptor,
                     threads=process in threaded,
                     connected=connected,
                 )
             )
     return tuple(found)
+
+
+def _phase_from(event: Event, phase: str) -> str:
+    """The phase from *event* on, which was *phase* before it."""
+    return event.args[0] if event.role == NO_ROLE and event.call == "phase" else phase
+
+
+def _phases_after(golden: Trace) -> list[str]:
+    """For each event the phase of the next one of the same role; empty when there is none."""
+    phases, phase = list[str](), ""
+    for event in golden.events:
+        phase = _phase_from(event, phase)
+        phases.append(phase)
+    after, next_of = list[str](), dict[str, str]()
+    for event, phase in zip(reversed(golden.events), reversed(phases), strict=True):
+        after.append(next_of.get(event.role, ""))
+        next_of[event.role] = phase
+    return after[::-1]
 
 
 def _process_of(role: str) -> str:
@@ -192,6 +212,8 @@ def _possible(fault: Fault) -> _Maker:
         call = CALLS[point.event.call]
         if isinstance(fault, CrashFault | CrashAfterFault) and call.name in _ONLY_LOOKS:
             return
+        if isinstance(fault, CrashAfterFault) and call.blocks and point.until != point.at.phase:
+            return  # it would be killed in another phase, where that is another trial, or never
         try:
             fault.check_call(call)
         except ScheduleError:

@@ -128,6 +128,19 @@ def test_nothing_comes_after_a_call_that_does_not_come_back() -> None:
     assert not any("exit_group" in text for text in after)
 
 
+def test_who_waits_until_the_next_phase_is_not_killed_there() -> None:
+    lines = """
+service accept#1 - 3
+service read#1 - 4 9
+service accept#2 - 3
+- phase#2 - recover
+service read#2 - 4 9
+service accept#3 - 3"""
+    these = points.points(trace(lines), calls="accept", phases=("work", "recover"))
+    assert said(points.failing(these, "crash-after")) == ["service:accept=crash-after"]
+    assert len(said(points.failing(these, "crash"))) == 3
+
+
 def test_one_errno_is_tried_where_it_can_be() -> None:
     assert said(points.failing(POINTS, "EDQUOT")) == [
         "service:openat#2=EDQUOT",

@@ -116,8 +116,10 @@ def test_what_is_found_does_not_depend_on_the_number_of_runners(folder: Path) ->
 
 
 def test_a_call_that_only_its_caller_sees_is_swept_when_it_is_named(folder: Path) -> None:
-    done = harness("sweep", "-q", "--calls", "getpid", "--faults", "crash",
-                   "--", PYTHON, "-I", "-S", "-c", "import os; os.getpid(); os.getpid()", cwd=folder)  # fmt: skip
+    twice = (PYTHON, "-I", "-S", "-c", "import os; os.getpid(); os.getpid()")
+    done = harness(
+        "sweep", "-q", "--calls", "getpid", "--faults", "crash", "--", *twice, cwd=folder
+    )
     assert (done.returncode, counts(done)[:3]) == (0, [2, 2, 2]), done
 
 
