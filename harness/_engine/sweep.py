@@ -18,8 +18,9 @@ from ..oracle import Oracle, judged_by
 from ..points import KINDS, PHASES, Point, check_kinds, faults_at, points
 from ..schedule import NTH_MAX, FaultAt, Trigger
 from ..subject import TrialPlan
-from ..trace import Event, Trace
+from ..trace import Trace
 from ..verdict import Finding, Outcome, Verdict
+from .golden import check_passes, golden_of
 from .pool import Answer, Pool
 from .record import record
 from .store import DIRECTORY, save
@@ -219,31 +220,8 @@ def _golden(pool: Pool, plan: TrialPlan, oracles: Sequence[Oracle]) -> TrialResu
             raise answer
         runs.append(answer)
     first, second = runs
+    check_passes(plan, first, oracles)
     return golden_of(plan, first, second, oracles)
-
-
-def golden_of(
-    plan: TrialPlan, first: TrialResult, second: TrialResult, oracles: Sequence[Oracle] = ()
-) -> TrialResult:
-    """The norm for the trials of *plan*: *first*, when it passes and *second* went the same way.
-    Raises `HarnessError` that says what fails, or which event differs."""
-    verdict = judged_by(oracles, plan.roots[0], first.outcome)
-    if verdict.status != "PASS":
-        detail = verdict.findings[0].detail if verdict.findings else ""
-        raise HarnessError(
-            f"without any fault it fails already: {verdict.describe()}{_shown(detail)}"
-        )
-    if plan.schedule.mode == "controlled" and (differs := _first_difference(first, second)):
-        raise HarnessError(f"two runs without any fault are not the same: {differs}")
-    again = judged_by(oracles, plan.roots[0], second.outcome, first.outcome)
-    if again.status != "PASS":
-        finding = again.findings[0] if again.findings else None
-        what = finding.describe() if finding else again.reason
-        raise HarnessError(
-            "two runs without any fault do not give the same: "
-            f"{what}{_shown(finding.detail if finding else '')}"
-        )
-    return replace(first, outcome=replace(first.outcome, fired=(), seen=()))
 
 
 def _watching(plan: TrialPlan, roles: str, calls: str) -> TrialPlan:
@@ -253,35 +231,6 @@ def _watching(plan: TrialPlan, roles: str, calls: str) -> TrialPlan:
         return plan
     watch = FaultAt(at=Trigger(role=roles, call=calls, first=NTH_MAX, last=NTH_MAX), fault=_NEVER)
     return replace(plan, schedule=replace(plan.schedule, faults=(watch,)))
-
-
-def _shown(detail: str) -> str:
-    return f" ({detail[:200]})" if detail else ""
-
-
-def _first_difference(one: TrialResult, other: TrialResult) -> str:
-    """Where two runs part, in words, or nothing: by who calls what, for so faults are addressed.
-
-    A random name of a temporary file moves no fault point."""
-    ours, theirs = (
-        [event for event in run.trace.counted() if event.call in _MARKS or event.role != "-"]
-        for run in (one, other)
-    )
-    for number, (a, b) in enumerate(zip(ours, theirs, strict=False), 1):
-        if _address(a) != _address(b):
-            return f"event {number} is {a.describe()} in one, {b.describe()} in the other"
-    if len(ours) == len(theirs):
-        return ""
-    longer = max(ours, theirs, key=len)
-    number = min(len(ours), len(theirs)) + 1
-    return f"event {number} is {longer[number - 1].describe()} in one, and the other has ended"
-
-
-_MARKS = frozenset({"phase"})
-
-
-def _address(event: Event) -> tuple[str, str, int]:
-    return event.role, event.call, event.nth
 
 
 def _no_point(

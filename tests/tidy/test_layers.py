@@ -67,6 +67,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_engine.record",
         "_engine.replay",
         "_engine.store",
+        "_engine.golden",
         "_engine.pool",
         "_engine.sweep",
     ),

@@ -1,0 +1,111 @@
+"""The golden run: what must hold of the run in which nothing goes wrong, before others are judged
+by it. Each thing that does not is an error that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..errors import HarnessError
+from ..oracle import Oracle, judged_by
+from ..schedule import RESTARTED
+from ..subject import TrialPlan
+from ..trace import Event
+from ..verdict import Outcome
+from .trial import TrialResult
+
+_HEAD_MAX, _TAIL_MAX = 120, 180  # characters
+_MARKS = frozenset({"phase"})
+
+
+def check_passes(plan: TrialPlan, first: TrialResult, oracles: Sequence[Oracle] = ()) -> None:
+    """Raise `HarnessError` unless *first*, the run of *plan* without faults, is judged to pass."""
+    verdict = judged_by(oracles, plan.roots[0], first.outcome)
+    if verdict.status == "PASS":
+        return
+    detail = _shown(verdict.findings[0].detail) if verdict.findings else ""
+    raise HarnessError(
+        f"without any fault it fails already: {verdict.describe()}{detail}{_hint(plan, first)}"
+    )
+
+
+def golden_of(
+    plan: TrialPlan, first: TrialResult, second: TrialResult, oracles: Sequence[Oracle] = ()
+) -> TrialResult:
+    """The norm for the trials of *plan*: *first*, which passes, when *second* went the same way.
+    Raises `HarnessError` that names the event, or what came out, that differs."""
+    if plan.schedule.mode == "controlled" and (differs := _first_difference(first, second)):
+        raise HarnessError(f"two runs without any fault are not the same: {differs}")
+    again = judged_by(oracles, plan.roots[0], second.outcome, first.outcome)
+    if again.status != "PASS":
+        finding = again.findings[0] if again.findings else None
+        what = finding.describe() if finding else again.reason
+        raise HarnessError(
+            "two runs without any fault do not give the same: "
+            f"{what}{_shown(finding.detail if finding else '')}"
+        )
+    return replace(first, outcome=replace(first.outcome, fired=(), seen=()))
+
+
+# ---- What fails ----------------------------------------------------------------------------------
+
+
+def _shown(detail: str) -> str:
+    text = " ".join(detail.split())
+    if len(text) > _HEAD_MAX + _TAIL_MAX:  # of a traceback the end says most
+        text = f"{text[:_HEAD_MAX]} ... {text[-_TAIL_MAX:]}"
+    return f" ({text})" if text else ""
+
+
+def _hint(plan: TrialPlan, run: TrialResult) -> str:
+    """What often is the reason that a service does not serve, and nothing else."""
+    outcome = run.outcome
+    if outcome.end in ("deadline", "stuck", "steps") and plan.ready and not _has_worked(run):
+        return f"; it is not ready until it listens on {plan.ready}, and that it has never done"
+    if not _has_ended_early(outcome):
+        return ""
+    if outcome.status == 0 and _has_children(run):
+        return (
+            "; its children may go on, but a service is the process that is started: let it stay "
+            "in the foreground, and end last"
+        )
+    when = "" if _has_worked(run) else "; it was not ready yet"
+    return when + ("" if outcome.stderr.size else "; it says nothing on standard error")
+
+
+def _has_worked(run: TrialResult) -> bool:
+    return any(event.call == "phase" and event.args[0] == "work" for event in run.trace.events)
+
+
+def _has_ended_early(outcome: Outcome) -> bool:
+    """Whether the service had ended before it was told to."""
+    return any(client.role == RESTARTED for client in outcome.clients) or bool(outcome.report)
+
+
+def _has_children(run: TrialResult) -> bool:
+    return any(event.role.startswith("service/") for event in run.trace.events)
+
+
+# ---- What differs --------------------------------------------------------------------------------
+
+
+def _first_difference(one: TrialResult, other: TrialResult) -> str:
+    """Where two runs part, in words, or nothing: by who calls what, for so faults are addressed.
+
+    A random name of a temporary file moves no fault point."""
+    ours, theirs = (
+        [event for event in run.trace.counted() if event.call in _MARKS or event.role != "-"]
+        for run in (one, other)
+    )
+    for number, (a, b) in enumerate(zip(ours, theirs, strict=False), 1):
+        if _address(a) != _address(b):
+            return f"event {number} is {a.describe()} in one, {b.describe()} in the other"
+    if len(ours) == len(theirs):
+        return ""
+    longer = max(ours, theirs, key=len)
+    number = min(len(ours), len(theirs)) + 1
+    return f"event {number} is {longer[number - 1].describe()} in one, and the other has ended"
+
+
+def _address(event: Event) -> tuple[str, str, int]:
+    return event.role, event.call, event.nth
