@@ -151,29 +151,29 @@ def excused(
     not count the faults of this schedule."""
     everything = [*_met(schedule, fired)]
     rows = [
-        (met, place, TABLE[met.kind, place])
+        (met, TABLE[met.kind, place])
         for met in everything
         for place in _places(met.roles, root, clients)
     ]
-    times = [met.times for met, _, row in rows if row.one_operation]
-    is_any = None in times or any(row.open_operations for _, _, row in rows)
+    times = [met.times for met, row in rows if row.one_operation]
+    is_any = None in times or any(row.open_operations for _, row in rows)
     return Excused(
         operations=None if is_any else sum(count or 0 for count in times),
         clients=frozenset(
             client
-            for met, place, row in rows
-            if row.own and place == "client"
+            for met, row in rows
+            if row.own
             for client in clients
             if _may_mean(met.roles, client)
         ),
-        ended=any(row.ends for _, _, row in rows),
-        refused=any(row.not_started and met.phase in (None, "start") for met, _, row in rows),
-        stopped=any(row.not_stopped and met.phase in (None, *_AT_THE_END) for met, _, row in rows),
+        ended=any(row.ends for _, row in rows),
+        refused=any(row.not_started and met.phase in (None, "start") for met, row in rows),
+        stopped=any(row.not_stopped and met.phase in (None, *_AT_THE_END) for met, row in rows),
         name_stays=any(met.kind == "errno" and met.calls & _REMOVE for met in everything),
         late=any(met.phase == "recover" for met in everything),
         stuck=any(
             met.kind == "hold" and (met.phase == "recover" or (row.stuck and _is_at_end(met)))
-            for met, _, row in rows
+            for met, row in rows
         ),
         signals=signals_sent(schedule, fired),
         said="; ".join(met.said for met in everything),

@@ -62,6 +62,9 @@ def test_a_signal_stands_in_the_row_of_what_it_does_unless_it_is_handled(
         ("service**", True, True, ""),
         ("*", True, False, ""),
         ("**", True, True, "01"),
+        ("*/0", True, True, "0"),
+        ("client/0/*", False, False, "0"),
+        ("client/0/a*", False, False, "0"),
         ("client/0", False, False, "0"),
         ("client/0/1", False, False, "0"),
         ("client/*", False, False, "01"),
@@ -113,6 +116,11 @@ def test_the_phase_says_what_a_fault_may_keep_from_going_well() -> None:
         assert failed.stopped == (phase in ("stop", "settle"))
         assert failed.late == held.late == (phase == "recover")
         assert held.stuck == (phase in ("recover", "stop", "settle"))
+
+
+def test_of_several_faults_one_is_enough() -> None:
+    late = excuse("read=EIO", "unlink@stop=EIO")
+    assert (late.stopped, late.name_stays, late.refused) == (True, True, False)
 
 
 def test_who_is_served_after_the_faults_is_no_client_of_the_plan() -> None:

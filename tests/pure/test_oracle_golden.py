@@ -79,14 +79,14 @@ def test_in_another_order_the_clients_are_served_as_ever_each() -> None:
 
 
 def test_clients_that_say_nothing_are_judged_by_what_they_write() -> None:
-    golden = replace(GOLDEN, history=(), stdout=Output.of(b"one\ntwo\n"))
+    golden = replace(GOLDEN, status=15, history=(), stdout=Output.of(b"one\ntwo\n"))
     other = replace(golden, stdout=NOTHING)
     assert found(golden, golden=golden) == []
     assert found(other, golden=golden) == [
-        "order-does-not-matter: service: exits 0 with another output"
+        "order-does-not-matter: service: dies of SIGTERM with another output"
     ]
     assert found(other, "accept4=EMFILE", golden=golden) == [
-        "honest-result: service: exits 0 with another output"
+        "honest-result: service: dies of SIGTERM with another output"
     ]
     failed = replace(other, clients=ends(a=0, b=FAILED, fresh=0))
     assert found(failed, "accept4=EMFILE", golden=golden) == []
