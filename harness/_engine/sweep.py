@@ -119,6 +119,24 @@ class _Failed:
     verdict: Verdict
     result: TrialResult
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """The smallest of those that fail alike is shown; of equal ones, the first."""
+        return len(self.result.trace.events), self.case
+
+
+class _Group:
+    """The trials that fail alike. Of all but the smallest only their numbers are kept: there may be
+    thousands."""
+
+    def __init__(self, first: _Failed) -> None:
+        self.smallest = first
+        self.cases = [first.case]
+
+    def add(self, other: _Failed) -> None:
+        self.smallest = min(self.smallest, other, key=lambda failed: failed.size)
+        self.cases.append(other.case)
+
 
 class _Tally:
     """What has been run so far, by the number of the case."""
@@ -127,7 +145,7 @@ class _Tally:
         self.cases = cases
         self.ended: set[int] = set()
         self.fired = 0
-        self.failed: dict[tuple[str, str, str], list[_Failed]] = {}
+        self.failed: dict[tuple[str, str, str], _Group] = {}
         self.unclear: dict[int, str] = {}
         self._open = Counter(case.point for case in cases)
 
@@ -302,7 +320,10 @@ def _take(
     elif verdict.status == "FAIL":
         key = verdict.findings[0].identity()
         failed = _Failed(case=case, verdict=verdict, result=answer)
-        tally.failed.setdefault(key, []).append(failed)
+        if key in tally.failed:
+            tally.failed[key].add(failed)
+        else:
+            tally.failed[key] = _Group(failed)
 
 
 def _progress(tally: _Tally, seconds: float) -> Progress:
@@ -335,13 +356,10 @@ def _of_kind(kind: str, calls: int, tally: _Tally) -> KindTally:
 
 def _found(plan: TrialPlan, tally: _Tally, golden: Outcome, store: str | None) -> tuple[Found, ...]:
     """A group for each different finding, the smallest first; recorded."""
-    groups = []
-    for failures in tally.failed.values():
-        failures.sort(key=lambda failed: failed.case)
-        first = min(failures, key=lambda failed: len(failed.result.trace.events))
-        groups.append((len(first.result.trace.events), first.case, first, failures))
     found = []
-    for _, _, first, failures in sorted(groups, key=lambda group: group[:2]):
+    for group in sorted(tally.failed.values(), key=lambda group: group.smallest.size):
+        first = group.smallest
+        others = sorted(case for case in group.cases if case != first.case)
         ident, why = _recorded(plan, first, golden, store)
         found.append(
             Found(
@@ -349,7 +367,7 @@ def _found(plan: TrialPlan, tally: _Tally, golden: Outcome, store: str | None) -
                 verdict=first.verdict,
                 fault=tally.cases[first.case].at,
                 result=first.result,
-                others=tuple(tally.cases[one.case].at for one in failures if one is not first),
+                others=tuple(tally.cases[case].at for case in others),
                 ident=ident,
                 not_recorded=why,
             )
