@@ -125,6 +125,7 @@ class Trial(_Fixture):
         )
         names = self._or_end(lambda: _names(oracles))
         result = self._or_end(lambda: self._session.run(plan))
+        self._session.tally.add(trials=1)
         verdict = judged_by(oracles, plan.roots[0], result.outcome, golden.outcome, result.schedule)
         tried = Tried(
             outcome=result.outcome,

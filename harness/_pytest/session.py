@@ -59,7 +59,7 @@ class Session:
         except BaseException:
             self.close()  # its answer may still come: the next trial gets another runner
             raise
-        self.tally.add(trials=1, seconds=result.seconds)
+        self.tally.add(seconds=result.seconds)
         return result
 
     def golden(self, plan: TrialPlan, oracles: Sequence[Oracle]) -> TrialResult:

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 from .._kernel.hypercall import hypercall
 from ..client import Client, OperationFailed, Unexpected, in_words
 from ..workload import Workload
+from .asserting import asserts_speak, loader_of
 
 _DESCRIPTORS_END = 2**31 - 1
 #: What a new Python process does not leave at its default. Source: signal, in the library's docs.
@@ -31,22 +32,24 @@ _IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 def load(workload: Workload) -> ModuleType:
     """Import the module of *workload*, by its name or else from its file. Raises whatever the
     module raises."""
-    module = sys.modules.get(workload.module)
-    if module is None:
-        try:
-            module = importlib.import_module(workload.module)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{workload.module}.".startswith(f"{error.name}."):
-                raise  # it is there, but what it imports is not
-    if module is not None and _is_at(module, workload.file):
+    with asserts_speak(workload):
+        module = sys.modules.get(workload.module)
+        if module is None:
+            try:
+                module = importlib.import_module(workload.module)
+            except ModuleNotFoundError as error:
+                if error.name is None or not f"{workload.module}.".startswith(f"{error.name}."):
+                    raise  # it is there, but what it imports is not
+        if module is not None and _is_at(module, workload.file):
+            return module
+        loader = loader_of(workload.module, workload.file)
+        spec = importlib.util.spec_from_file_location(workload.module, workload.file, loader=loader)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{workload.file} is no Python module")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[workload.module] = module
+        spec.loader.exec_module(module)
         return module
-    spec = importlib.util.spec_from_file_location(workload.module, workload.file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{workload.file} is no Python module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[workload.module] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _is_at(module: ModuleType, file: str) -> bool:

@@ -46,6 +46,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.tasks",
         "_supervisor.caller",
         "_supervisor.emulate",
+        "_supervisor.asserting",
         "_supervisor.functions",
         "_supervisor.init",
         "_supervisor.filters",
