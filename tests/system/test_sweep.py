@@ -352,3 +352,35 @@ def test_progress_on_a_terminal_is_one_line_that_is_wiped_away(folder: Path) -> 
     text = child.before
     assert re.search(r"\r\d+/\d+ trials, \d+/s, points \d+/\d+, 0 findings, \d+ s left", text)
     assert re.search(r"\r\x1b\[Kpoints \d+/\d+, .*\r\n$", text), repr(text[-200:])
+
+
+def test_who_ends_it_in_the_middle_of_a_trial_does_not_wait_for_that(folder: Path) -> None:
+    """The trial sleeps for an hour; when it has begun, the second golden run has been judged."""
+    (folder / "sleeps.py").write_text(
+        "import os, time\ntry:\n    os.write(1, b'x')\nexcept OSError:\n    time.sleep(3600)\n"
+    )
+    (folder / "checks.py").write_text(
+        "def tells(outcome, golden):\n"
+        "    if golden:\n"
+        "        print('the golden run is judged', flush=True)\n"
+        "    return []\n"
+    )
+    token = {"HARNESS_TEST_TOKEN": f"sweep-in-the-middle-{os.getpid()}"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "harness", "sweep", "-q", "--deadline", "2h", "--calls", "write",
+         "--faults", "device", "--oracle", "checks.py:tells", "--",
+         PYTHON, "-I", "-S", "-B", "sleeps.py"],
+        cwd=folder,
+        env=clean_environment() | token,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as sweeping:  # fmt: skip
+        assert sweeping.stdout is not None
+        assert sweeping.stdout.readline() == "the golden run is judged\n"
+        sweeping.send_signal(signal.SIGINT)
+        _, errors = sweeping.communicate(timeout=60)
+    assert sweeping.returncode == 130
+    assert one_line(errors).startswith("interrupted")
+    assert processes_with(token["HARNESS_TEST_TOKEN"]) == []
