@@ -24,6 +24,8 @@ from reference.forking_service.protocol import Exited, Failed, ReplyReader, Star
 _PIECE = 64 * 1024
 #: Between two attempts to open a FIFO that the child has not come to yet, in seconds.
 _STEP_S = 0.001
+#: How long a stream that is closed waits at most for the child to open it, in seconds.
+_OPENED_S = 5.0
 
 
 class ForkingServiceError(Exception):
@@ -331,6 +333,7 @@ class FifoReader(io.RawIOBase):
         super().__init__()
         self._descriptor = descriptor
         self._process = process
+        self._is_opened = False
         #: Whether a read waits. When not, one that would have to gives None.
         self.is_waiting = True
 
@@ -347,9 +350,30 @@ class FifoReader(io.RawIOBase):
     def close(self) -> None:
         """Close it, once."""
         if not self.closed:
+            self._wait_until_opened()
             super().close()
             descriptor, self._descriptor = self._descriptor, -1
             close_descriptor(descriptor)
+
+    def _wait_until_opened(self) -> None:
+        """A reader that has gone before the child comes to the FIFO lets it wait for another."""
+        deadline = time.monotonic() + _OPENED_S
+        while not self._is_opened and time.monotonic() < deadline:
+            if self._process.poll() is not None or self._has_something():
+                return
+            try:
+                os.read(self._descriptor, 1)  # b"": nobody writes yet
+            except BlockingIOError:
+                return
+            self._process._wait({self._descriptor: select.POLLIN}, _STEP_S)
+
+    def _has_something(self) -> bool:
+        """Whether there are bytes, or there was a writer and it has gone."""
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        has_something = bool(poll.poll(0))
+        self._is_opened = self._is_opened or has_something
+        return has_something
 
     def readinto(self, buffer: Any) -> int | None:
         """As of io.RawIOBase; 0 is the end."""
@@ -363,9 +387,7 @@ class FifoReader(io.RawIOBase):
     def read_now(self, size: int = _PIECE) -> bytes | None:
         """What there is, at most *size* bytes; b"" at the end; None when it would have to wait."""
         has_ended = self._process.poll() is not None
-        poll = select.poll()
-        poll.register(self.fileno(), select.POLLIN)
-        if not poll.poll(0) and not has_ended:
+        if not self._has_something() and not has_ended:
             return None
         try:
             return os.read(self.fileno(), size)
