@@ -49,7 +49,8 @@ class Case:
     @property
     def never_served(self) -> bool:
         """Whether no client of the plan ran: the service was not ready while the faults were on."""
-        ran = {one.role for one in (*self.outcome.clients, *self.outcome.history)}
+        ran = {client.role for client in self.outcome.clients}
+        ran |= {operation.role for operation in self.outcome.history}
         return bool(self.clients) and not any(
             is_within(role, client) for role in ran for client in self.clients
         )

@@ -124,7 +124,7 @@ class Answers:
         if isinstance(fault, CrashAfterFault):
             if nr in SPECIAL and self._special(task, nr, notif):
                 return
-            task.after = "crash"
+            task.after, task.fired = "crash", due
             self._proceed(task, notif, paths, "crash-after")
         elif isinstance(fault, ErrnoFault):
             self._record(task, f"fail:{fault.errno}", notif, paths)
@@ -257,10 +257,14 @@ class Answers:
             self._trial.tell(task.name, name, *map(path_arg, said.split(b"\0")))
         self._answer(task, 0)
 
-    def resume(self, task: Task) -> None:
-        """Carry out the call at which *task* has been held."""
-        assert task.call is not None
-        self._let_pass(task, task.call)
+    def relieve(self, task: Task) -> None:
+        """No fault any more: carry out the call at which *task* has been held; and one that is not
+        done yet does not end in a crash."""
+        if task.state == HELD and task.call is not None:
+            self._let_pass(task, task.call)
+        if task.after == "crash" and task.fired is not None:
+            self._trial.core.take_back(task.fired)
+            task.after = ""
 
     def _clone_flags(self, task: Task, nr: int, notif: Notification) -> int:
         """The flags of a call that makes a task. Source: clone(2)."""

@@ -133,3 +133,7 @@ class Core:
         """The fault has happened: not when it was due, for the call may have died or could not be
         faulted."""
         self.fired[watch.index] += 1
+
+    def take_back(self, watch: Armed) -> None:
+        """It has not happened after all: the call that it was to follow was never done."""
+        self.fired[watch.index] -= 1

@@ -93,8 +93,7 @@ class Phases:
     def _recover(self) -> None:
         self._enter("recover")
         for task in list(self.trial.tasks.values()):
-            if task.state == HELD:
-                self._answers.resume(task)
+            self._answers.relieve(task)
         if self._has_ended(self._service):
             self.trial.is_ready = self.trial.ready is None
             self._service = RESTARTED

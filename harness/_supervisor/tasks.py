@@ -30,6 +30,7 @@ class Task:
         "begun",
         "call",
         "due",
+        "fired",
         "image",
         "nth",
         "role",
@@ -53,6 +54,7 @@ class Task:
         self.nth = 0
         self.total = 0
         self.due: Sequence[Armed] = ()  # the faults whose turn it is at this call
+        self.fired: Armed | None = None  # the crash-after that waits for its call to be done
         self.waiting = False  # a short transfer that waits for its descriptor to be ready
         # what happens at the next call: "exec", "crash" (the fault was crash-after), or nothing
         self.after = ""

@@ -178,6 +178,14 @@ def test_what_is_held_is_let_go_when_nobody_can_go_on(runner: Runner, fault: str
     assert result.outcome.end == "exited"
 
 
+def test_a_crash_after_a_call_that_is_not_done_is_no_crash(runner: Runner) -> None:
+    """The second accept4 is under way when the faults end, and returns with the fresh client."""
+    plan = _plan(ECHO, "controlled", workloads.ask, faults=("service:accept4#2=crash-after",))
+    result = runner.run(plan)
+    assert result.outcome.fired == (0,)
+    assert (result.outcome.status, statuses(result)) == (0, {"client/0": 0, FRESH: 0})
+
+
 def test_a_reply_that_is_cut_is_a_failure_and_another_one_is_wrong(runner: Runner) -> None:
     cut = runner.run(
         _plan(ECHO, "controlled", workloads.ask, faults=("service/0:sendto=short(2)",))
