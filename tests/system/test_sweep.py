@@ -259,7 +259,7 @@ def test_a_full_disk_is_said_once_and_what_was_found_still_printed(folder: Path)
     (folder / ".harness").mkdir()
     script = (
         "mount -t tmpfs -o size=4k none .harness && "
-        f'exec "{sys.executable}" -m harness sweep {" ".join(OWN)} -- '
+        f'exec "{sys.executable}" -m harness sweep -q {" ".join(OWN)} -- '
         f'"{PYTHON}" -I -S -B careless.py'
     )
     done = subprocess.run(
