@@ -60,7 +60,7 @@ class Memory:
 
 
 @kernel_call
-def open_memory(pid: int) -> int:
+def open_memory(pid: int | str) -> int:
     """A descriptor on /proc/PID/mem. Errors: EACCES without the right to trace it, ENOENT when it
     is gone."""
     return os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)

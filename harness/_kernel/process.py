@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import struct
 
 from .libc import kernel_call, syscall
 from .uapi import (
@@ -20,9 +21,12 @@ from .uapi import (
     SYS_personality,
     SYS_pidfd_getfd,
     SYS_prctl,
+    SYS_rt_sigqueueinfo,
+    SYS_rt_tgsigqueueinfo,
     SYS_tgkill,
 )
 
+_SI_TIMER = -2
 _python = ctypes.PyDLL(None)
 
 
@@ -64,6 +68,22 @@ def get_fd(pidfd: int, fd: int) -> int:
 def signal_task(tgid: int, tid: int, number: int) -> None:
     """Send a signal to one thread, as tgkill(2) does."""
     syscall(SYS_tgkill, tgid, tid, number)
+
+
+@kernel_call
+def queue_timer_signal(
+    pid: int, tid: int, number: int, timer: int, overrun: int, value: int
+) -> None:
+    """Send a process, or one thread of it (*tid* not 0), the signal of a timer that went off, with
+    SI_TIMER. No error when it is gone. Source: rt_sigqueueinfo(2), <asm-generic/siginfo.h>."""
+    info = struct.pack("=iiiiiiQ", number, 0, _SI_TIMER, 0, timer, overrun, value).ljust(128, b"\0")
+    try:
+        if tid:
+            syscall(SYS_rt_tgsigqueueinfo, pid, tid, number, info)
+        else:
+            syscall(SYS_rt_sigqueueinfo, pid, number, info)
+    except ProcessLookupError:
+        pass
 
 
 @kernel_call

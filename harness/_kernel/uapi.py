@@ -123,6 +123,8 @@ ERESTARTNOHAND = 514
 
 # <asm/unistd_64.h>, the calls that have no function in the standard library
 SYS_ptrace = 101
+SYS_rt_sigqueueinfo = 129
+SYS_rt_tgsigqueueinfo = 297
 SYS_personality = 135
 SYS_pivot_root = 155
 SYS_prctl = 157
@@ -138,3 +140,11 @@ SYS_open_tree = 428
 SYS_move_mount = 429
 SYS_pidfd_getfd = 438
 SYS_mount_setattr = 442
+
+# <linux/ptrace.h>
+PTRACE_CONT = 7
+PTRACE_DETACH = 17
+PTRACE_SEIZE = 0x4206
+PTRACE_INTERRUPT = 0x4207
+PTRACE_O_TRACEEXEC = 0x10
+PTRACE_EVENT_EXEC = 4

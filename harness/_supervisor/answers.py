@@ -28,6 +28,8 @@ from .emulate import is_ready, shorten
 from .intake import CLONES, EXECS
 from .state import Trial
 from .tasks import FREE, HELD, PARKED, Task
+from .timers import GIVEN
+from .waits import TIMED, Wait, memo_of, wait_of
 
 _RESTART = {"sys": ERESTARTSYS, "nohand": ERESTARTNOHAND, "no": ERESTARTNOINTR}
 _EINTR, _ENOSYS = 4, 38
@@ -63,6 +65,9 @@ class Answers:
         """Answer the call that *task* is parked with, and write it into the trace."""
         notif = task.call
         assert notif is not None
+        if task.wait is not None:
+            self._end_wait(task, task.wait, notif)
+            return
         nr = notif[3]
         paths: Paths = ()
         if nr in PATHS:
@@ -74,13 +79,81 @@ class Answers:
         task.due = ()
         if due is not None:
             self._fault(task, due, notif, paths)
+        elif self._is_about_time(task, nr, notif, paths):
+            pass
         elif nr not in SPECIAL or not self._special(task, nr, notif):
             self._proceed(task, notif, paths)
 
-    def is_transfer_ready(self, task: Task) -> bool:
-        """Whether a short transfer that had to wait can go on."""
+    def can_go_on(self, task: Task) -> bool:
+        """Whether a parked task could be answered now: unless it waits for something."""
         assert task.call is not None
+        if task.wait is not None:
+            assert self._trial.time is not None
+            is_over = task.wait.deadline <= self._trial.time.now
+            return is_over or task.wait.ready() or task.is_interrupted()
+        if not task.waiting:
+            return True
         return is_ready(BY_NR[task.call[3]], task.call[6:], tgid=task.tgid)
+
+    # Calls that have to do with time
+
+    def _is_about_time(self, task: Task, nr: int, notif: Notification, paths: Paths) -> bool:
+        """Answer such a call, or keep it parked until it is over; False when it is none."""
+        time, timers = self._trial.time, self._trial.timers_set
+        if time is None or timers is None:
+            return False
+        if nr in TIMED:
+            try:
+                wait = wait_of(task, time)
+            except OSError:
+                return False  # it is gone
+            if wait is None or wait.ready():
+                return False
+            self._record(task, "-", notif, paths)
+            task.wait = wait
+            assert task.role is not None
+            task.role.total += 1  # its end is an event of its own
+            task.total = task.role.total
+            return True
+        answer = timers.answer(task)
+        if answer is None:
+            return False
+        self._record(task, "-", notif, paths)
+        if answer is GIVEN:
+            self._let_go(task)
+        else:
+            self._answer(task, *answer)
+        return True
+
+    def _end_wait(self, task: Task, wait: Wait, notif: Notification) -> None:
+        assert self._trial.time is not None
+        left = wait.deadline - self._trial.time.now
+        task.wait = None
+        if wait.ready():
+            self._record(task, "ready", notif, ())
+            if wait.value is None:
+                self._let_pass(task, notif)
+            else:
+                self._answer(task, *wait.value)
+        elif task.is_interrupted():
+            self._record(task, "interrupted", notif, ())
+            if wait.interrupted is None:
+                self._let_pass(task, notif)
+                return
+            task.interrupted = memo_of(task, wait.deadline)
+            try:
+                wait.interrupted(left)
+            except OSError:
+                pass  # the kernel would have said EFAULT
+            self._answer(task, 0, ERESTARTNOHAND)
+        else:
+            self._record(task, "timeout", notif, ())
+            try:
+                if wait.expire is not None:
+                    wait.expire()
+            except OSError:
+                pass
+            self._answer(task, *wait.over)
 
     # The two ways to answer
 
@@ -222,6 +295,8 @@ class Answers:
             trial.disturbed = True
             if nr in EXECS:
                 task.after = "exec"
+                if trial.time is not None:
+                    trial.execs.begin(task)
         elif nr in _TIMERS or (
             nr == _SETSOCKOPT and notif[7] == socket.SOL_SOCKET and notif[8] in _SOCKET_TIMEOUTS
         ):

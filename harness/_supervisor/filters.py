@@ -19,6 +19,9 @@ _LIFE = ("execve", "execveat", "exit", "exit_group")
 #: A child gets its limits at its first trapped call: no call that a limit changes may come before.
 _LIMITED = ("brk", "mmap", "mremap", "mlock", "getrlimit", "setrlimit", "prlimit64")
 
+#: What the vDSO, once overwritten, does by call.
+_CLOCKS = ("clock_gettime", "gettimeofday", "time")
+
 _TESTS = {
     # init's hand-over of the listener must not wait for an answer by the one who waits for the
     # listener
@@ -59,6 +62,8 @@ def traps_of(schedule: Schedule, *, watch_listen: bool) -> Traps:
         names.add("listen")
     traps = {NR[name]: _TESTS.get(NR[name], ()) for name in names}
     traps[HYPERCALL] = ()
+    if schedule.mode == "controlled":
+        traps |= {NR[name]: () for name in _CLOCKS}
     if "seccomp" in {name for at in schedule.faults for name in at.calls()}:
         traps[NR["seccomp"]] = ()
     return traps

@@ -20,10 +20,12 @@ from ..calls import numbers
 from .outputs import Outputs
 from .state import Trial
 from .tasks import FREE, PARKED, Task, children_of, kinship_of
+from .timers import Timers
 
 CLONES = numbers("clone clone3 fork vfork")
 EXECS = numbers("execve execveat")
 ENDS = numbers("exit exit_group")
+CLOCKS = numbers("clock_gettime gettimeofday time")
 
 
 class Intake:
@@ -109,6 +111,8 @@ class Intake:
             return
         if task.role is not None and notif[3] in EXECS:
             task.after = "begin"
+            if self._trial.time is not None:
+                self._trial.execs.begin(task)
         elif task.role is not None and notif[3] == HYPERCALL:
             task.begun = True
             self._trial.limit(task)
@@ -136,12 +140,16 @@ class Intake:
                 return
             task.after = ""
             task.forget_image()
+        trial.execs.came_back(task)
         if notif[4] != AUDIT_ARCH_X86_64:
             trial.refuse(
                 f"{task.name} makes 32-bit calls, whose numbers mean others: use a 64-bit build"
             )
             return
         nr = notif[3]
+        if nr in CLOCKS and trial.timers_set is not None and nr not in role.armed:
+            self._show_clock(task, trial.timers_set)
+            return
         task.due = trial.core.count(role, nr)
         task.nth = role.counts[nr]
         task.total = role.total
@@ -152,6 +160,18 @@ class Intake:
         else:
             task.state = PARKED
             trial.parked.append(task)
+
+    def _show_clock(self, task: Task, timers: Timers) -> None:
+        """To read the clock is no event: nobody else can notice."""
+        assert task.call is not None
+        answer = timers.answer(task)
+        try:
+            if answer is None:
+                self._listener.proceed(task.call[0])
+            else:
+                self._listener.answer(task.call[0], *answer)
+        except OSError:
+            pass  # it died
 
     def _adopt(self, tid: int) -> Task:
         """The task of a thread that is not known yet, and with it those of its elder siblings."""

@@ -13,8 +13,9 @@ from .quiescence import anyone_runs, wait_until_quiescent
 from .scheduler import Scheduler
 from .state import Trial
 from .stuck import may_wake_by_itself
-from .tasks import Task
+from .tasks import FREE, Task
 
+_SETTLE_NS = 3600 * 10**9  # of the trial's time: who polls for ever is left running
 _IDLE_MS = 20.0
 _LOOK_AGAIN_MS = 1.0
 _BATCH = 50  # events in free mode between two looks at the clock
@@ -58,9 +59,13 @@ def run_controlled(
         elif candidates := _candidates(trial, answers):
             looked_again = False
             answers.release(scheduler.choose(candidates))
-        elif not looked_again and (trial.alive() or phases.phase != "settle"):
+            if trial.time is not None:
+                trial.time.step()
+        elif not looked_again and _kernel_may_act(trial, phases):
             # The kernel finishes some work, as a delayed acknowledgement, a little later.
             looked_again = not intake.pump(_LOOK_AGAIN_MS)
+        elif trial.pass_time(_SETTLE_NS if phases.phase == "settle" else None):
+            looked_again = False
         elif phases.phase == "settle":
             trial.end("exited")
         elif outside_may_act or may_wake_by_itself(trial):
@@ -73,9 +78,16 @@ def _candidates(trial: Trial, answers: Answers) -> list[Task]:
     parked = trial.parked
     if len(parked) > 1:
         parked = sorted(parked, key=_birth)
-    if any(task.waiting for task in parked):
-        parked = [task for task in parked if not task.waiting or answers.is_transfer_ready(task)]
+    if any(task.waiting or task.wait for task in parked):
+        parked = [task for task in parked if answers.can_go_on(task)]
     return parked
+
+
+def _kernel_may_act(trial: Trial, phases: Phases) -> bool:
+    """Whether somebody sleeps in the kernel, who may be woken by what it does later."""
+    if any(task.state == FREE for task in trial.alive()):
+        return True
+    return phases.phase != "settle" and not trial.parked
 
 
 def _birth(task: Task) -> int:

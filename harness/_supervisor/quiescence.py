@@ -53,7 +53,7 @@ def wait_until_quiescent(trial: Trial, intake: Intake, expired: Callable[[], boo
         if intake.pump(0):
             tries = 0
             continue
-        if not intake.find_child() or anyone_runs(trial):  # in this order: a child found runs
+        if trial.execs.serve() or not intake.find_child() or anyone_runs(trial):
             tries += 1
             if tries <= _YIELDS:
                 os.sched_yield()

@@ -13,8 +13,11 @@ from ..schedule import Schedule, role_matches
 from ..trace import Event, Trace
 from .core import Core, Role
 from .decode import event
+from .execs import Execs
 from .launch import World
 from .tasks import PARKED, Task
+from .timers import Timers
+from .virtual_time import VirtualTime
 
 #: An event before it is text. Of a call: role, nth, action, notification, paths; of what the trial
 #: (role `-`) or a task says, which has no notification: role, nth, name, None, arguments.
@@ -58,12 +61,19 @@ class Trial:
         #: Roles of commands that init has been told to start and that have no task yet.
         self.starting: list[str] = []
         self.started: set[str] = set()
+        #: The time that the trial goes by, and what hangs on it; None in free mode.
+        self.time: VirtualTime | None = None
+        self.timers_set: Timers | None = None
+        self.execs = Execs()
         self.disturbed = False  # something may have killed parked tasks: look at them too
         self.timers = False  # a timer may wake a task without anybody's call
         self.statuses: dict[str, int] = {}
         self.ended = ""  # or: exited, stuck, deadline, steps, refused, cancelled
         self.reason = ""
         self.refusal: SubjectError | None = None
+        if schedule.mode == "controlled":
+            self.time = VirtualTime(schedule.clock_start)
+            self.timers_set = Timers(self.time, self._give)
         self._marks: dict[tuple[str, str], int] = {}
 
     def mark(self, name: str, *args: str) -> None:
@@ -112,6 +122,25 @@ class Trial:
         """The subject's and the clients' tasks, in order of birth."""
         return [task for task in self.tasks.values() if task.role is not None]
 
+    def pass_time(self, limit_ns: int | None = None) -> bool:
+        """Everybody waits: let time pass until the first of them need not wait any more, unless
+        that is more than *limit_ns* away; whether it was done."""
+        if self.time is None or self.timers_set is None:
+            return False
+        dues = [task.wait.deadline for task in self.parked if task.wait is not None]
+        if (timer := self.timers_set.next_due()) is not None:
+            dues.append(timer)
+        if not dues or (limit_ns is not None and min(dues) - self.time.now > limit_ns):
+            return False
+        self.time.jump(min(dues))
+        if self.timers_set.ring():
+            self.disturbed = True  # a signal may have killed somebody
+        return True
+
+    def _give(self, task: Task, fd: int, cloexec: bool) -> None:
+        assert task.call is not None
+        self.world.listener.add_fd(task.call[0], fd, cloexec=cloexec, send=True)
+
     def limit(self, task: Task) -> None:
         """Set the schedule's resource limits on a task that has just been born. Source:
         prlimit(2)."""
@@ -143,6 +172,8 @@ class Trial:
         """Give up what is held of the tasks that are left. When PID 1 has been killed."""
         for task in self.tasks.values():
             task.close()
+        if self.timers_set is not None:
+            self.timers_set.close()
 
     def has_listened(self) -> None:
         """The listen(2) under way, if one is, has been passed: its caller goes on, or sleeps."""

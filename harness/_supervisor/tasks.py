@@ -10,11 +10,15 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from .._kernel.memory import Memory
 from .._kernel.seccomp import Notification
 from .core import Armed, Role
 from .decode import call_name
+
+if TYPE_CHECKING:
+    from .waits import Wait
 
 _FLAGS = 6  # of the fields that follow the command's name
 _IGNORED_BY_DEFAULT = frozenset((signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH))
@@ -32,6 +36,7 @@ class Task:
         "due",
         "fired",
         "image",
+        "interrupted",
         "nth",
         "role",
         "stat_fd",
@@ -41,6 +46,7 @@ class Task:
         "tid",
         "total",
         "vforking",
+        "wait",
         "waiting",
     )
 
@@ -59,6 +65,9 @@ class Task:
         # what happens at the next call: "exec", "crash" (the fault was crash-after), or nothing
         self.after = ""
         self.vforking = False
+        self.wait: Wait | None = None  # a call with a limit in time that is under way
+        #: By what the call that a signal interrupted is known again, and its deadline.
+        self.interrupted: tuple[tuple[int, ...], int] | None = None
         self.image: Memory | None = None
         self.stat_fd = _open(tid, "stat")
         self.syscall_fd: int | None = None  # opened when it is needed
@@ -108,10 +117,9 @@ class Task:
             return True
         return not int(data[data.rindex(b")") + 2 :].split()[_FLAGS]) & _PF_FORKNOEXEC
 
-    def acts_on(self, number: int) -> bool:
-        """Whether signal *number*, sent now, does anything now: it is neither blocked nor ignored.
-        Source: proc_pid_status(5)."""
-        masks = {b"SigBlk": 0, b"SigIgn": 0, b"SigCgt": 0}
+    def _masks(self) -> dict[bytes, int] | None:
+        """Its sets of signals by the names of proc_pid_status(5); None when it is gone."""
+        masks = dict.fromkeys((b"SigPnd", b"ShdPnd", b"SigBlk", b"SigIgn", b"SigCgt"), 0)
         try:
             with open(f"/proc/{self.tid}/status", "rb") as file:
                 for line in file:
@@ -119,6 +127,32 @@ class Task:
                     if name in masks:
                         masks[name] = int(value, 16)
         except OSError:
+            return None
+        return masks
+
+    def pending_signals(self) -> int:
+        """The signals that wait to be taken, as a set of bits: also those that are blocked."""
+        masks = self._masks()
+        return masks[b"SigPnd"] | masks[b"ShdPnd"] if masks else 0
+
+    def is_interrupted(self) -> bool:
+        """Whether a signal waits that would end a call it sleeps in."""
+        masks = self._masks()
+        if masks is None:
+            return False
+        pending = (masks[b"SigPnd"] | masks[b"ShdPnd"]) & ~masks[b"SigBlk"] & ~masks[b"SigIgn"]
+        while pending:
+            number = (pending & -pending).bit_length()
+            if masks[b"SigCgt"] >> number - 1 & 1 or number not in _IGNORED_BY_DEFAULT:
+                return True
+            pending &= pending - 1
+        return False
+
+    def acts_on(self, number: int) -> bool:
+        """Whether signal *number*, sent now, does anything now: it is neither blocked nor ignored.
+        Source: proc_pid_status(5)."""
+        masks = self._masks()
+        if masks is None:
             return True  # it is gone
         bit = 1 << number - 1
         if (masks[b"SigBlk"] | masks[b"SigIgn"]) & bit:

@@ -1,0 +1,79 @@
+"""New programs: stopped between execve(2) and their first instruction, so that their vDSO can be
+overwritten and they read the clock by system calls.
+
+A task whose execve is let pass is seized; when it has executed, it is patched and given up. When the
+execve failed it is stopped at its next call and given up.
+"""
+
+from __future__ import annotations
+
+from .._kernel import ptrace, vdso
+from .tasks import Task
+
+
+class Execs:
+    """The tasks that are between two programs."""
+
+    def __init__(self) -> None:
+        self._seized: dict[int, Task] = {}
+        self._failed: set[int] = set()
+        self.unpatched = ""  # why a program reads the real clock, if one does
+
+    def begin(self, task: Task) -> None:
+        """Its execve is about to be let pass."""
+        if task.tid in self._seized:
+            return
+        try:
+            ptrace.seize(task.tid)
+        except OSError as error:
+            self.unpatched = self.unpatched or f"{task.name} cannot be traced: {error.strerror}"
+        else:
+            self._seized[task.tid] = task
+
+    def came_back(self, task: Task) -> None:
+        """It calls again: if it is still seized, its execve has failed."""
+        if task.tid in self._seized and task.tid not in self._failed:
+            self._failed.add(task.tid)
+            try:
+                ptrace.interrupt(task.tid)
+            except OSError:
+                pass  # it died
+
+    def serve(self) -> bool:
+        """Do what is to be done; whether somebody may still run because of us."""
+        busy = False
+        for tid, task in list(self._seized.items()):
+            # A thread that was not the first gets the number of the process.
+            for one in {tid, task.tgid}:
+                busy |= self._look(tid, one, task)
+        return busy
+
+    def _look(self, tid: int, one: int, task: Task) -> bool:
+        what, number = ptrace.look(one)
+        if what == ptrace.GONE:
+            if one == tid or tid == task.tgid:
+                self._forget(tid)
+            return False
+        if what == ptrace.RUNS:
+            return tid not in self._failed
+        try:
+            if what == ptrace.EXECUTED:
+                self._patch(one)
+            elif tid not in self._failed:
+                ptrace.go_on(one, number)  # a signal that came on the way
+                return True
+            ptrace.let_go(one, number)
+        except OSError:
+            pass  # it died
+        self._forget(tid)
+        return True
+
+    def _patch(self, pid: int) -> None:
+        try:
+            vdso.patch(pid)
+        except OSError as error:
+            self.unpatched = self.unpatched or f"the clock cannot be patched: {error.strerror}"
+
+    def _forget(self, tid: int) -> None:
+        self._seized.pop(tid, None)
+        self._failed.discard(tid)

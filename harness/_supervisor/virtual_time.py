@@ -1,0 +1,62 @@
+"""The time of a trial: it moves by a little with each step, and otherwise only when everybody waits
+for it. Pure.
+
+A task that reads the clock again and again before its next step sees it move too; by how much, that
+depends on its own reads alone, so it is the same in each run.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+_TICK_NS = 1_000
+#: After so many reads in one step the program is taken to wait for the clock, and it runs faster.
+_PATIENCE = 1_000
+_FAST_TICK_NS = 1_000_000
+#: How long the machine is said to have been up when a trial starts.
+_UP_NS = 100_000 * 10**9
+_REALTIME = frozenset({0, 5, 8, 11})  # CLOCK_REALTIME, _COARSE, _ALARM, TAI: <linux/time.h>
+_MONOTONIC = frozenset({1, 4, 6, 7, 9})  # _MONOTONIC, _RAW, _COARSE, _BOOTTIME, _BOOTTIME_ALARM
+
+
+class VirtualTime:
+    """Nanoseconds since the trial began: `now`."""
+
+    def __init__(self, start: str) -> None:
+        began = datetime.fromisoformat(start.replace("Z", "+00:00"))
+        self.now = 0
+        self._epoch_ns = int(began.timestamp()) * 10**9
+        self._reads: dict[int, int] = {}
+
+    def step(self) -> None:
+        """One event has been answered."""
+        if self._reads:
+            self.now += max(map(_ticks, self._reads.values()))
+            self._reads.clear()
+        self.now += _TICK_NS
+
+    def read(self, task: int) -> int:
+        """`now` as *task* sees it, a tick after it last saw it."""
+        reads = self._reads[task] = self._reads.get(task, 0) + 1
+        return self.now + _ticks(reads)
+
+    def jump(self, to: int) -> None:
+        """Everybody waits: it is *to* now."""
+        self.now = max(self.now, to)
+
+    def on_clock(self, clock: int, now: int) -> int | None:
+        """What the clock shows at *now*; None for one that is not modelled, as those of processor
+        time."""
+        if clock in _REALTIME:
+            return self._epoch_ns + now
+        return _UP_NS + now if clock in _MONOTONIC else None
+
+    def of_clock(self, clock: int, shown: int) -> int | None:
+        """When the clock shows *shown*."""
+        zero = self.on_clock(clock, 0)
+        return None if zero is None else shown - zero
+
+
+def _ticks(reads: int) -> int:
+    slow = min(reads, _PATIENCE)
+    return slow * _TICK_NS + (reads - slow) * _FAST_TICK_NS
