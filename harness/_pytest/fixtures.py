@@ -234,9 +234,9 @@ class Sweep(_Fixture):
         each trial against a run without faults. The test fails when there is a finding, or when a
         trial is INCONCLUSIVE; not with *check* false.
 
-        *faults*, *roles*, *calls* are as those of `harness sweep`; calls go wrong in *phases*, which
-        are `start`, `work` and `stop`. No trial begins after *budget_s* seconds. *jobs* trials run
-        at once. *oracles* of yours judge too."""
+        *faults*, *roles*, *calls* are as those of `harness sweep`; *phases* are those of `start`,
+        `work` and `stop` in which calls go wrong. No trial begins after *budget_s* seconds. *jobs*
+        trials run at once. *oracles* of yours judge too."""
         __tracebackhide__ = True
         more = dict(named, recovers=recovers, deadline_s=deadline_s, step_limit=step_limit)
         plan = self._or_end(lambda: self._plan(subject, clients, **more))
