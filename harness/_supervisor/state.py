@@ -58,6 +58,7 @@ class Trial:
         #: Roles of commands that init has been told to start and that have no task yet.
         self.starting: list[str] = []
         self.started: set[str] = set()
+        self.in_real_time = False  # with the supervisor, on one processor
         self.disturbed = False  # something may have killed parked tasks: look at them too
         self.timers = False  # a timer may wake a task without anybody's call
         self.statuses: dict[str, int] = {}
