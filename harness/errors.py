@@ -69,6 +69,15 @@ def quoted(word: object) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
+def in_short(text: str, most: int) -> str:
+    """*text* on one line of about *most* characters: its beginning and, since that of a traceback
+    says most, its end."""
+    line = " ".join(text.split())
+    if len(line) <= most:
+        return line
+    return f"{line[: most // 3]} ... {line[-(most - most // 3) :]}"
+
+
 def unknown(what: str, word: str, words: Iterable[str]) -> str:
     """`unknown WHAT 'word'` and the nearest of *words*, or all of them when they are few."""
     # Imported here: most runs meet no error, and then need not pay for the import.

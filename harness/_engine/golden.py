@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..errors import HarnessError
+from ..errors import HarnessError, in_short
 from ..oracle import Oracle, judged_by
 from ..schedule import RESTARTED
 from ..subject import TrialPlan
@@ -14,7 +14,7 @@ from ..trace import Event
 from ..verdict import Outcome
 from .trial import TrialResult
 
-_HEAD_MAX, _TAIL_MAX = 120, 180  # characters
+_DETAIL_MAX = 300  # characters
 _MARKS = frozenset({"phase"})
 
 
@@ -51,10 +51,7 @@ def golden_of(
 
 
 def _shown(detail: str) -> str:
-    text = " ".join(detail.split())
-    if len(text) > _HEAD_MAX + _TAIL_MAX:  # of a traceback the end says most
-        text = f"{text[:_HEAD_MAX]} ... {text[-_TAIL_MAX:]}"
-    return f" ({text})" if text else ""
+    return f" ({in_short(detail, _DETAIL_MAX)})" if detail else ""
 
 
 def _hint(plan: TrialPlan, run: TrialResult) -> str:

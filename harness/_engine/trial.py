@@ -160,7 +160,7 @@ def _supervised(
     rng = random.Random(plan.schedule.seed) if plan.policy == "random" else None
     scheduler = Scheduler(plan.schedule.switches, rng)
     if plan.schedule.mode == "controlled":
-        share_one_processor(world.pid, plan.cpu)
+        trial.in_real_time = share_one_processor(world.pid, plan.cpu)
         outside = plan.host_network or _is_outside(plan)
         run_controlled(trial, intake, answers, phases, scheduler, limits, outside_may_act=outside)
     else:

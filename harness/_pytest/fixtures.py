@@ -18,7 +18,7 @@ from .._engine.trial import TrialResult
 from ..errors import HarnessError, MachineError, UsageError
 from ..history import Operation
 from ..oracle import Oracle, judged_by
-from ..points import KINDS
+from ..points import KINDS, PHASES
 from ..report.sweep import block, bug_report, cause, repeat, summary, unclear
 from ..report.text import show
 from ..report.unfired import why_not
@@ -220,6 +220,7 @@ class Sweep(_Fixture):
         faults: str | Iterable[str] = KINDS,
         roles: str | None = None,
         calls: str = "*",
+        phases: Sequence[str] = PHASES,
         budget_s: float | None = None,
         jobs: int | None = None,
         oracles: Sequence[Oracle] = (),
@@ -233,8 +234,9 @@ class Sweep(_Fixture):
         each trial against a run without faults. The test fails when there is a finding, or when a
         trial is INCONCLUSIVE; not with *check* false.
 
-        *faults*, *roles*, *calls* are as those of `harness sweep`. No trial begins after *budget_s*
-        seconds. *jobs* trials run at once. *oracles* of yours judge too."""
+        *faults*, *roles*, *calls* are as those of `harness sweep`; *phases* are those of `start`,
+        `work` and `stop` in which calls go wrong. No trial begins after *budget_s* seconds. *jobs*
+        trials run at once. *oracles* of yours judge too."""
         __tracebackhide__ = True
         more = dict(named, recovers=recovers, deadline_s=deadline_s, step_limit=step_limit)
         plan = self._or_end(lambda: self._plan(subject, clients, **more))
@@ -246,6 +248,7 @@ class Sweep(_Fixture):
                 kinds=[word.strip() for word in words],
                 roles=roles,
                 calls=calls,
+                phases=phases,
                 jobs=jobs or self._session.jobs,
                 cpus=self._session.cpus,
                 budget_s=budget_s,

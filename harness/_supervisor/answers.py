@@ -90,7 +90,7 @@ class Answers:
         if task.wait is not None:
             assert self._trial.time is not None
             is_over = task.wait.deadline <= self._trial.time.now
-            return is_over or task.wait.ready() or task.is_interrupted()
+            return is_over or task.signalled or task.wait.ready()
         if not task.waiting:
             return True
         return is_ready(BY_NR[task.call[3]], task.call[6:], tgid=task.tgid)
@@ -107,7 +107,7 @@ class Answers:
                 wait = wait_of(task, time)
             except OSError:
                 return False  # it is gone
-            if wait is None or wait.ready():
+            if wait is None:
                 return False
             self._record(task, "-", notif, paths)
             task.wait = wait
@@ -129,13 +129,14 @@ class Answers:
         assert self._trial.time is not None
         left = wait.deadline - self._trial.time.now
         task.wait = None
+        signalled, task.signalled = task.signalled, False
         if wait.ready():
             self._record(task, "ready", notif, ())
             if wait.value is None:
                 self._let_pass(task, notif)
             else:
                 self._answer(task, *wait.value)
-        elif task.is_interrupted():
+        elif signalled:
             self._record(task, "interrupted", notif, ())
             if wait.interrupted is None:
                 self._let_pass(task, notif)

@@ -1,8 +1,8 @@
 """New programs: stopped between execve(2) and their first instruction, so that their vDSO can be
 overwritten and they read the clock by system calls.
 
-A task whose execve is let pass is seized; when it has executed, it is patched and given up. When the
-execve failed it is stopped at its next call and given up.
+A task whose execve is let pass is seized; when it has executed, it is patched and given up. When
+the execve failed it is stopped at its next call and given up.
 """
 
 from __future__ import annotations

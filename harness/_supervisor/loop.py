@@ -54,7 +54,7 @@ def run_controlled(
             continue
         if not quiet or limits.clock() > end:
             trial.end("deadline")
-        elif len(trial.trace) > limits.step_limit:
+        elif len(trial.trace) - trial.steps_before > limits.step_limit:
             trial.end("steps")
         elif candidates := _candidates(trial, answers):
             looked_again = False

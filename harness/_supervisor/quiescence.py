@@ -22,9 +22,9 @@ _SLEEP_MS = 1
 _PRIORITY = 1
 
 
-def share_one_processor(init: int, cpu: int | None) -> int:
+def share_one_processor(init: int, cpu: int | None) -> bool:
     """Pin ourselves and *init*, which has not forked yet, to one processor: *cpu*, or any that we
-    are allowed; which one.
+    are allowed; whether we run in real time there.
 
     Where we may, both also run in real time: then busy neighbours cannot slow a step down. At one
     priority, so that sched_yield(2) lets the whole trial go first, and a task that computes for
@@ -39,36 +39,44 @@ def share_one_processor(init: int, cpu: int | None) -> int:
         process.schedule_in_real_time(init, _PRIORITY)
         process.schedule_in_real_time(0, _PRIORITY)
     except PermissionError:
-        pass  # an ordinary user: slower beside busy neighbours, as exact
-    return chosen
+        return False  # an ordinary user: slower beside busy neighbours, as exact
+    return True
 
 
 def wait_until_quiescent(trial: Trial, intake: Intake, expired: Callable[[], bool]) -> bool:
     """Take in what comes until every task is parked, asleep or gone; False when *expired* says so
     before that."""
     tries = 0
-    os.sched_yield()  # whoever was answered runs now, and what it does next is there to be taken in
     while not trial.is_over():
         before = _switches()
+        os.sched_yield()  # whoever was answered runs now; what it does next can then be taken in
+        # In real time nobody could have run who was not let run by that: who sleeps is off the
+        # processor's queue, and need not be asked.
+        alone = trial.in_real_time and _switches() == before
+        if not alone:
+            before = _switches()
         if intake.pump(0):
             tries = 0
             continue
-        if trial.execs.serve() or not intake.find_child() or anyone_runs(trial):
+        # In this order: a child found runs.
+        if trial.execs.serve() or not intake.find_child() or anyone_runs(trial, off_queue=alone):
             tries += 1
             if tries <= _YIELDS:
-                os.sched_yield()
                 continue
             if expired():
                 return False
             intake.pump(_SLEEP_MS)
         elif _switches() == before:
+            if trial.disturbed:
+                _note_signals(trial)
             trial.disturbed = False
             return True
     return False
 
 
-def anyone_runs(trial: Trial) -> bool:
-    """Whether a task may run; those that are gone are forgotten on the way.
+def anyone_runs(trial: Trial, *, off_queue: bool = False) -> bool:
+    """Whether a task may run; those that are gone are forgotten on the way. *off_queue*: it is
+    known that nobody stands in the processor's queue.
 
     A parked task sleeps for us (in D, as only a fatal signal wakes it) and need not be looked at,
     unless something may have killed it. A vfork parent is in D until its child lets it go. Any
@@ -83,10 +91,21 @@ def anyone_runs(trial: Trial) -> bool:
                 trial.forget(task)
             elif state == "R" or (
                 task.state == FREE
-                and (task.is_still_awake() if state == "S" else state == "D" and not task.vforking)
+                and (
+                    not off_queue and task.is_still_awake()
+                    if state == "S"
+                    else state == "D" and not task.vforking
+                )
             ):
                 running = True
     return running
+
+
+def _note_signals(trial: Trial) -> None:
+    """Signals have been sent, or a child has ended: some of those who wait may not any more."""
+    for task in trial.parked:
+        if task.wait is not None and not task.signalled:
+            task.signalled = task.is_interrupted(task.wait.blocked)
 
 
 def _switches() -> int:

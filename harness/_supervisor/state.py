@@ -65,6 +65,8 @@ class Trial:
         self.time: VirtualTime | None = None
         self.timers_set: Timers | None = None
         self.execs = Execs()
+        self.steps_before = 0  # the last time that time passed
+        self.in_real_time = False  # with the supervisor, on one processor
         self.disturbed = False  # something may have killed parked tasks: look at them too
         self.timers = False  # a timer may wake a task without anybody's call
         self.statuses: dict[str, int] = {}
@@ -133,6 +135,7 @@ class Trial:
         if not dues or (limit_ns is not None and min(dues) - self.time.now > limit_ns):
             return False
         self.time.jump(min(dues))
+        self.steps_before = len(self.trace)  # who waits does not spin
         if self.timers_set.ring():
             self.disturbed = True  # a signal may have killed somebody
         return True

@@ -39,6 +39,7 @@ class Task:
         "interrupted",
         "nth",
         "role",
+        "signalled",
         "stat_fd",
         "state",
         "syscall_fd",
@@ -65,6 +66,7 @@ class Task:
         # what happens at the next call: "exec", "crash" (the fault was crash-after), or nothing
         self.after = ""
         self.vforking = False
+        self.signalled = False  # a signal has come that ends its wait
         self.wait: Wait | None = None  # a call with a limit in time that is under way
         #: By what the call that a signal interrupted is known again, and its deadline.
         self.interrupted: tuple[tuple[int, ...], int] | None = None
@@ -135,12 +137,15 @@ class Task:
         masks = self._masks()
         return masks[b"SigPnd"] | masks[b"ShdPnd"] if masks else 0
 
-    def is_interrupted(self) -> bool:
-        """Whether a signal waits that would end a call it sleeps in."""
+    def is_interrupted(self, blocked: int | None = None) -> bool:
+        """Whether a signal waits that would end a call it sleeps in. *blocked*: the signals that
+        are blocked while it does, when the call itself says so."""
         masks = self._masks()
         if masks is None:
             return False
-        pending = (masks[b"SigPnd"] | masks[b"ShdPnd"]) & ~masks[b"SigBlk"] & ~masks[b"SigIgn"]
+        if blocked is None:
+            blocked = masks[b"SigBlk"]
+        pending = (masks[b"SigPnd"] | masks[b"ShdPnd"]) & ~blocked & ~masks[b"SigIgn"]
         while pending:
             number = (pending & -pending).bit_length()
             if masks[b"SigCgt"] >> number - 1 & 1 or number not in _IGNORED_BY_DEFAULT:

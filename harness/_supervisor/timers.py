@@ -1,5 +1,5 @@
-"""Clocks that are read and timers that are set: the calls are not carried out, but answered from the
-trial's own time.
+"""Clocks that are read and timers that are set: answered from the trial's own time, and not carried
+out.
 
 Source: clock_gettime(2), gettimeofday(2), time(2), alarm(2), setitimer(2), timer_create(2),
 timerfd_create(2).
@@ -184,9 +184,9 @@ class Timers:
             return None
         pid = task.tgid
         number = self._numbers.get(pid, 0)
-        how, sent, value, target = _SIGEV_SIGNAL, int(signal.SIGALRM), number, 0
+        how, sent, value = _SIGEV_SIGNAL, int(signal.SIGALRM), number
         if args[1]:
-            value, sent, how, target = struct.unpack("=Qiii", task.memory().read(args[1], 20))
+            value, sent, how = struct.unpack("=Qii", task.memory().read(args[1], 16))
         if how not in (_SIGEV_SIGNAL, _SIGEV_NONE, _SIGEV_THREAD_ID):
             return _EINVAL
         thread = task.tid if how == _SIGEV_THREAD_ID else 0  # its number is the namespace's own

@@ -36,7 +36,7 @@ class Wait:
     """One such call under way. *ready* asks whether it could go on. When its time is over *expire*
     writes what the call would, and *over* is (result, errno) of it."""
 
-    __slots__ = ("deadline", "expire", "interrupted", "over", "ready", "value")
+    __slots__ = ("blocked", "deadline", "expire", "interrupted", "over", "ready", "value")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Wait:
         expire: Callable[[], None] | None = None,
         interrupted: Callable[[int], None] | None = None,
         value: tuple[int, int] | None = None,
+        blocked: int | None = None,
     ) -> None:
         self.deadline = deadline
         self.over = over
@@ -57,6 +58,8 @@ class Wait:
         self.interrupted = interrupted
         #: The answer when it is ready; None: the kernel carries the call out, and does not wait.
         self.value = value
+        #: The signals that are blocked meanwhile; None: those that are blocked anyway.
+        self.blocked = blocked
 
 
 def wait_of(task: Task, time: VirtualTime) -> Wait | None:
@@ -67,8 +70,9 @@ def wait_of(task: Task, time: VirtualTime) -> Wait | None:
     if make is None:
         return None
     wait = make(task, time, task.call[_ARGS:])
-    if wait is not None:
-        wait.deadline = _kept(task, wait.deadline)
+    if wait is None or wait.ready() or task.is_interrupted(wait.blocked):
+        return None
+    wait.deadline = _kept(task, wait.deadline)
     return wait
 
 
@@ -177,7 +181,19 @@ def descriptors_ready(tgid: int, wanted: Wanted) -> bool:
             os.close(fd)
 
 
-def _polls(task: Task, deadline: int, address: int, count: int) -> Wait | None:
+def _mask(task: Task, address: int) -> int | None:
+    """The set of signals that a call has at *address*; None when it has none."""
+    if not address:
+        return None
+    try:
+        return int.from_bytes(task.memory().read(address, 8), "little")
+    except OSError:
+        return None
+
+
+def _polls(
+    task: Task, deadline: int, address: int, count: int, blocked: int | None = None
+) -> Wait | None:
     if count > _FDS_MAX:
         return None
     try:
@@ -192,7 +208,13 @@ def _polls(task: Task, deadline: int, address: int, count: int) -> Wait | None:
             cleared = b"".join(_POLLED.pack(fd, events, 0) for fd, events, _ in entries)
             task.memory().write(address, cleared)
 
-    return Wait(deadline, (0, 0), lambda: descriptors_ready(task.tgid, wanted), expire=expire)
+    return Wait(
+        deadline,
+        (0, 0),
+        lambda: descriptors_ready(task.tgid, wanted),
+        expire=expire,
+        blocked=blocked,
+    )
 
 
 def _poll(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
@@ -202,7 +224,10 @@ def _poll(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
 
 def _ppoll(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
     limit = _timespec(task, args[2]) if args[2] else None
-    return _polls(task, time.now + limit, args[0], args[1] & 0xFFFFFFFF) if limit else None
+    if not limit:
+        return None
+    blocked = _mask(task, args[3])
+    return _polls(task, time.now + limit, args[0], args[1] & 0xFFFFFFFF, blocked)
 
 
 _SETS = (
@@ -246,7 +271,14 @@ def _select(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None
 
 
 def _pselect6(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
-    return _selects(task, time, args, 1)
+    wait = _selects(task, time, args, 1)
+    if wait is not None and args[5]:
+        try:
+            mask, _size = struct.unpack("=QQ", task.memory().read(args[5], 16))
+        except OSError:
+            return None
+        wait.blocked = _mask(task, mask)
+    return wait
 
 
 def _epolls(task: Task, time: VirtualTime, limit: int | None, epoll: int) -> Wait | None:
@@ -260,8 +292,18 @@ def _epoll_wait(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | 
     return _epolls(task, time, _milliseconds(args[3]), args[0])
 
 
+def _epoll_pwait(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
+    wait = _epoll_wait(task, time, args)
+    if wait is not None:
+        wait.blocked = _mask(task, args[4])
+    return wait
+
+
 def _epoll_pwait2(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
-    return _epolls(task, time, _timespec(task, args[3]) if args[3] else None, args[0])
+    wait = _epolls(task, time, _timespec(task, args[3]) if args[3] else None, args[0])
+    if wait is not None:
+        wait.blocked = _mask(task, args[4])
+    return wait
 
 
 # ---- Futexes and signals -------------------------------------------------------------------------
@@ -319,7 +361,7 @@ _WAITS: dict[int, Callable[[Task, VirtualTime, tuple[int, ...]], Wait | None]] =
     NR["select"]: _select,
     NR["pselect6"]: _pselect6,
     NR["epoll_wait"]: _epoll_wait,
-    NR["epoll_pwait"]: _epoll_wait,
+    NR["epoll_pwait"]: _epoll_pwait,
     NR["epoll_pwait2"]: _epoll_pwait2,
     NR["futex"]: _futex,
     NR["rt_sigtimedwait"]: _sigtimedwait,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from shlex import join
 
 from .._engine.sweep import Found, Progress, SweepResult
+from ..errors import in_short
 from ..failures import FAILURES
 from ..fault import ErrnoFault
 from ..schedule import FaultAt
@@ -156,8 +157,7 @@ def _command(plan: TrialPlan) -> str:
 
 def clipped(text: str) -> str:
     """*text* on one line that is not too long."""
-    line = " ".join(text.split())
-    return line if len(line) <= _WIDTH else line[:_WIDTH] + "..."
+    return in_short(text, _WIDTH)
 
 
 def _count(n: int, noun: str) -> str:

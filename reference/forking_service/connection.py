@@ -80,8 +80,9 @@ class Connection:
 
     def time_up(self, now: float) -> None:
         """The deadline has passed."""
-        if self.state is State.CONNECTION_READING:
-            self._take(self._reader.expire(now), now)
+        refused = self._reader.expire(now)
+        if self.state is State.CONNECTION_READING and refused is not None:
+            self._take(refused, now)
         else:
             if self._unsent:
                 self._log(f"{self.name}: did not read {len(self._unsent)} bytes of its reply")

@@ -39,6 +39,7 @@ class ForkingService:
     """
 
     reader_type: type[protocol.RequestReader] = protocol.RequestReader
+    connection_type: type[Connection] = Connection
     life_type: type[ChildLife] = ChildLife
 
     def __init__(
@@ -253,7 +254,7 @@ class ForkingService:
     def make_connection(self, name: str, sock: socket.socket, now: float) -> Connection:
         """The client behind *sock*."""
         patience_s = self.options.request_timeout_s
-        return Connection(
+        return self.connection_type(
             name=name,
             sock=sock,
             reader=self.reader_type(deadline=now + patience_s),
@@ -314,14 +315,17 @@ class ForkingService:
         try:
             child = self.begin_child(connection, request, made)
         except OSError as error:
-            self.remove_directory(made)
-            self.fork_failed(connection, f"cannot fork: {error}")
+            self.fork_failed(connection, f"cannot fork: {error}", made)
             return
         self.log(f"{connection.name}: {child.name}: {request.argv!r}")
         connection.forked()
 
-    def fork_failed(self, connection: Connection, why: str) -> None:
-        """Nothing came of the request."""
+    def fork_failed(
+        self, connection: Connection, why: str, made: directory.ChildDirectory | None = None
+    ) -> None:
+        """Nothing came of the request: remove what was made for it, and say why."""
+        if made is not None:
+            self.remove_directory(made)
         self.log(f"{connection.name}: {why}")
         connection.answer(protocol.failure(why))
 

@@ -1,0 +1,20 @@
+"""Each call of the service, and of its children, fails once with each errno that it may meet."""
+
+from harness._pytest.fixtures import Sweep
+from harness.subject import ClientLike
+from scenarios.forking_service.service import AT_ONCE, PATIENT
+from scenarios.forking_service.workloads import EVERYTHING, UNMET, each, quits
+
+
+@each(EVERYTHING)
+def test_one_request_at_most_fails_and_says_so(sweep: Sweep, work: ClientLike) -> None:
+    sweep(PATIENT, work, faults="errno", roles="service**")
+
+
+@each(UNMET)
+def test_a_child_that_nobody_meets_ends(sweep: Sweep, work: ClientLike) -> None:
+    sweep(AT_ONCE, work, faults="errno", roles="service**")
+
+
+def test_it_stops_when_it_is_told_to_quit(sweep: Sweep) -> None:
+    sweep(PATIENT, quits, faults="errno,short,crash,crash-after", roles="service", recovers=False)

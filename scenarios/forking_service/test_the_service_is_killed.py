@@ -1,0 +1,17 @@
+"""The service is killed at each call, or right after it. Started again on what it has left, it
+serves, and leaves nothing; who was being served sees the end of the connection, not silence."""
+
+from harness._pytest.fixtures import Sweep
+from harness.subject import ClientLike
+from scenarios.forking_service.service import AT_ONCE, PATIENT
+from scenarios.forking_service.workloads import EVERYTHING, UNMET, each
+
+
+@each(EVERYTHING)
+def test_the_next_one_serves_and_leaves_nothing(sweep: Sweep, work: ClientLike) -> None:
+    sweep(PATIENT, work, faults="crash,crash-after", roles="service")
+
+
+@each(UNMET)
+def test_a_child_that_nobody_meets_does_not_outlive_it(sweep: Sweep, work: ClientLike) -> None:
+    sweep(AT_ONCE, work, faults="crash,crash-after", roles="service")

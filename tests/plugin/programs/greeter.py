@@ -1,0 +1,90 @@
+"""Services for the plugin's tests to run under: one that is well, one with a bug, and those that do
+not even start."""
+
+import os
+import signal
+import socket
+import sys
+import time
+
+
+def well(path):
+    _serve(path, lambda name: b"hello " + name)
+
+
+def forgets(path):
+    """It ends when it cannot write down who was there."""
+
+    def answer(name):
+        try:
+            with open("/trial/visits", "ab", buffering=0) as file:
+                file.write(name)
+        except FileExistsError:
+            return b"sorry"
+        return b"hello " + name
+
+    _serve(path, answer)
+
+
+def _serve(path, answer):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    if os.path.exists(path):
+        os.unlink(path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        try:
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.sendall(answer(connection.recv(100)))
+        finally:
+            os.unlink(path)
+
+
+def forks_first(path):
+    """Its child serves, it waits: as good as any."""
+    pid = os.fork()
+    if pid:
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGTERM))
+        os.waitpid(pid, 0)
+    else:
+        well(path)
+
+
+def never_listens(path):
+    time.sleep(1000)
+
+
+def dies(path):
+    raise ValueError("no such setting")
+
+
+def dies_silently(path):
+    os._exit(3)
+
+
+def goes_into_the_background(path):
+    if os.fork():
+        os._exit(0)
+    well(path)
+
+
+def spins():
+    while True:
+        os.getppid()
+
+
+def tosses_a_coin():
+    for _ in range(64):
+        if os.urandom(1)[0] % 2:
+            os.sync()
+    os.mkdir("/trial/made")
+
+
+def makes():
+    os.mkdir("/trial/made")
+
+
+def nothing():
+    pass
