@@ -17,7 +17,7 @@ from harness.strict import check_int, sha256_of, take
 CONTINUED = "-"  # the action of a call that the kernel simply carried out
 NO_ROLE = "-"
 _ACTION = (
-    r"-|ready|timeout|interrupted|hold|crash-after|fail:E[A-Z0-9]+|short:[1-9][0-9]*"
+    r"-|hold|crash-after|fail:E[A-Z0-9]+|short:[1-9][0-9]*"
     r"|(?:crash|signal):[A-Z0-9+-]+|refuse:[!-~]+"
 )
 _LINE = re.compile(

@@ -131,13 +131,13 @@ class Answers:
         task.wait = None
         signalled, task.signalled = task.signalled, False
         if wait.ready():
-            self._record(task, "ready", notif, ())
+            self._trial.tell(task.name, "wake", task.call_name, "ready")
             if wait.value is None:
                 self._let_pass(task, notif)
             else:
                 self._answer(task, *wait.value)
         elif signalled:
-            self._record(task, "interrupted", notif, ())
+            self._trial.tell(task.name, "wake", task.call_name, "interrupted")
             if wait.interrupted is None:
                 self._let_pass(task, notif)
                 return
@@ -148,7 +148,7 @@ class Answers:
                 pass  # the kernel would have said EFAULT
             self._answer(task, 0, ERESTARTNOHAND)
         else:
-            self._record(task, "timeout", notif, ())
+            self._trial.tell(task.name, "wake", task.call_name, "timeout")
             try:
                 if wait.expire is not None:
                     wait.expire()

@@ -43,19 +43,21 @@ class Execs:
         """Do what is to be done; whether somebody may still run because of us."""
         busy = False
         for tid, task in list(self._seized.items()):
-            # A thread that was not the first gets the number of the process.
-            for one in {tid, task.tgid}:
-                busy |= self._look(tid, one, task)
+            busy |= self._serve(tid, task)
         return busy
 
-    def _look(self, tid: int, one: int, task: Task) -> bool:
-        what, number = ptrace.look(one)
-        if what == ptrace.GONE:
-            if one == tid or tid == task.tgid:
-                self._forget(tid)
-            return False
-        if what == ptrace.RUNS:
-            return tid not in self._failed
+    def _serve(self, tid: int, task: Task) -> bool:
+        # A thread that was not the first gets the number of the process.
+        for one in dict.fromkeys((task.tgid, tid)):
+            what, number = ptrace.look(one)
+            if what == ptrace.RUNS:
+                return tid not in self._failed
+            if what != ptrace.GONE:
+                return self._go_on(tid, one, what, number)
+        self._forget(tid)
+        return False
+
+    def _go_on(self, tid: int, one: int, what: str, number: int) -> bool:
         try:
             if what == ptrace.EXECUTED:
                 self._patch(one)

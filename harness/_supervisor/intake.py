@@ -130,6 +130,11 @@ class Intake:
         trial = self._trial
         role = task.role
         assert role is not None
+        if task.state == PARKED:
+            # Another thread has executed a program, and goes on under the number of the first.
+            trial.parked.remove(task)
+            task.state, task.wait, task.waiting = FREE, None, False
+            task.forget_image()
         task.call = notif
         task.vforking = False
         if task is trial.listening:
