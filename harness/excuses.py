@@ -55,17 +55,18 @@ class Excuse:
         return tuple(field.name for field in fields(cls))
 
 
-_NOTHING = Excuse()
+_REFUSES = Excuse(not_started=True)
 _FAILS_VISIBLY = Excuse(one_operation=True, not_started=True, not_stopped=True)
 _OWN = Excuse(own=True)
 
-#: A transfer that is cut short is no failure: whoever moves data must go on where it ended.
+#: A transfer that is cut short is no failure: whoever moves data must go on where it ended. Only
+#: before it is ready, where the dynamic loader reads too, a service may say that it cannot.
 TABLE: dict[tuple[Kind, Place], Excuse] = {
     ("errno", "service"): _FAILS_VISIBLY,
     ("errno", "child"): _FAILS_VISIBLY,
     ("errno", "client"): _OWN,
-    ("short", "service"): _NOTHING,
-    ("short", "child"): _NOTHING,
+    ("short", "service"): _REFUSES,
+    ("short", "child"): _REFUSES,
     ("short", "client"): _OWN,
     ("signal", "service"): _FAILS_VISIBLY,
     ("signal", "child"): _FAILS_VISIBLY,

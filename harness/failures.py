@@ -19,6 +19,7 @@ The columns of the table; a call has a row for each errno and cause:
     when     for which uses of the call; `-` is each
                  creates      a file is made, where there is none
                  dup          F_DUPFD
+                 file         it is a file, or may be
                  lock         F_SETLKW
                  threads      the process has more than one thread
                  socket       it is one, or may be: what it is is not known, and there are sockets
@@ -42,7 +43,7 @@ from typing import Literal, get_args
 Cause = Literal[
     "space", "device", "descriptors", "processes", "memory", "peer", "interrupted", "permission"
 ]
-When = Literal["-", "creates", "dup", "lock", "threads", "socket", "waits"]
+When = Literal["-", "creates", "dup", "file", "lock", "threads", "socket", "waits"]
 
 CAUSES: tuple[Cause, ...] = get_args(Cause)
 WHENS: tuple[When, ...] = get_args(When)

@@ -238,6 +238,8 @@ def _applies(failure: Failure, point: Point) -> bool:
             return bool(int(event.args[-2], 16) & _O_CREAT)
         case "dup":
             return event.args[1] in (_F_DUPFD, _F_DUPFD_CLOEXEC)
+        case "file":
+            return point.descriptor in ("file", "standard", "unknown")
         case "lock":
             return event.args[1] in (_F_SETLKW, _F_OFD_SETLKW)
         case "threads":

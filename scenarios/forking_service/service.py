@@ -23,3 +23,5 @@ PATIENT = service()
 STOPS_SOON = service(request_timeout=0.5, children_timeout=0.05)
 #: A child whose client has not come is given up when it is ready.
 AT_ONCE = service(connect_timeout=0.0)
+#: It has more to do when it starts.
+TELLS = service(log_file="{dir}/service.log", preload=["json", "no.such.module"])

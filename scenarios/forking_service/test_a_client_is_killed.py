@@ -10,6 +10,4 @@ from scenarios.forking_service.workloads import EVERYTHING, each, says_hello
 
 @each(EVERYTHING)
 def test_nothing_of_it_is_left(sweep: Sweep, work: ClientLike) -> None:
-    sweep(
-        STOPS_SOON, faults="crash,crash-after", roles="client/it**", beside=says_hello, it=work
-    )
+    sweep(STOPS_SOON, faults="crash,crash-after", roles="client/it**", beside=says_hello, it=work)

@@ -2,19 +2,28 @@
 
 from harness._pytest.fixtures import Sweep
 from harness.subject import ClientLike
-from scenarios.forking_service.service import AT_ONCE, PATIENT
-from scenarios.forking_service.workloads import EVERYTHING, UNMET, each, quits
+from scenarios.forking_service.service import AT_ONCE, PATIENT, TELLS
+from scenarios.forking_service.workloads import EVERYTHING, ONE, UNMET, each, quits
 
 
 @each(EVERYTHING)
 def test_one_request_at_most_fails_and_says_so(sweep: Sweep, work: ClientLike) -> None:
-    sweep(PATIENT, work, faults="errno", roles="service**")
+    sweep(PATIENT, work, faults="errno", roles="service**", phases=["work"])
 
 
 @each(UNMET)
 def test_a_child_that_nobody_meets_ends(sweep: Sweep, work: ClientLike) -> None:
-    sweep(AT_ONCE, work, faults="errno", roles="service**")
+    sweep(AT_ONCE, work, faults="errno", roles="service**", phases=["work"])
+
+
+@each(ONE)
+def test_it_starts_or_says_why_not_and_stops(sweep: Sweep, work: ClientLike) -> None:
+    sweep(PATIENT, work, faults="errno", phases=["start", "stop"])
+
+
+def test_so_it_does_with_a_log_and_modules_to_load(sweep: Sweep) -> None:
+    sweep(TELLS, ONE["rocks"], faults="errno")
 
 
 def test_it_stops_when_it_is_told_to_quit(sweep: Sweep) -> None:
-    sweep(PATIENT, quits, faults="errno,short,crash,crash-after", roles="service", recovers=False)
+    sweep(PATIENT, quits, faults="errno,short,crash,crash-after", recovers=False, phases=["work"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import socket
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -26,7 +25,6 @@ ALIVE = "ok\nyep, still alive\n"
 #: As subprocess has it: the service has died, and nobody knows how the child ends.
 UNKNOWN = 255
 _PIECE = 4096
-_PAUSE_S = 0.001
 
 
 # ---- Through the shipped client ------------------------------------------------------------------
@@ -138,22 +136,52 @@ def asks(
     reply: str = ALIVE,
     is_slow: bool = False,
 ) -> None:
-    """Send *pieces* (Latin-1), one by one, and read to the end: that is *reply*."""
+    """Send *pieces* (Latin-1), one by one, and read to the end: that is *reply*.
+
+    *is_slow*: not before the service has read the one before, and has served another."""
     with client.invoke("ask"), client.connect(SOCKET) as connection:
-        _send(connection, pieces, is_slow)
+        _send(client, connection, pieces, is_slow)
         client.expect(_all_of(connection), reply.encode("latin-1"))
 
 
 def leaves(client: Client, pieces: Sequence[str] = (), is_slow: bool = False) -> None:
     """Send *pieces*, which are no request yet, and go."""
     with client.invoke("leave"), client.connect(SOCKET) as connection:
-        _send(connection, pieces, is_slow)
+        _send(client, connection, pieces, is_slow)
+
+
+def babbles(client: Client, pieces: Sequence[str]) -> None:
+    """Send *pieces*, whatever they are, and end this side; there may be a reply, and is an end."""
+    with client.invoke("babble"), client.connect(SOCKET) as connection:
+        try:
+            _send(client, connection, pieces)
+            connection.shutdown(socket.SHUT_WR)
+            _all_of(connection)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has heard enough
+
+
+def forks(client: Client, pieces: Sequence[str], stdout: str, is_slow: bool = False) -> None:
+    """Send *pieces*, which ask for a child, and open its FIFOs in their order, as old clients."""
+    with client.invoke("fork"), client.connect(SOCKET) as connection:
+        _send(client, connection, pieces, is_slow)
+        with connection.makefile("rb") as replies:
+            client.expect(replies.readline(), b"ok\n")
+            replies.readline()
+            directory = os.fsdecode(replies.readline().rstrip(b"\n"))
+            with (
+                open(f"{directory}/stdin", "wb"),
+                open(f"{directory}/stdout", "rb") as out,
+                open(f"{directory}/stderr", "rb"),
+            ):
+                client.expect(out.read(), stdout.encode())
+            client.expect(replies.read(), b"exited\n0\n")
 
 
 def never_comes(client: Client) -> None:
     """Ask for a child and do not open its FIFOs, but read on: it ends with exit status 1."""
     with client.invoke("fork"), client.connect(SOCKET) as connection:
-        _send(connection, ["fork rocks\n"])
+        _send(client, connection, ["fork rocks\n"])
         replies = _all_of(connection).decode().split("\n")
         if replies[0] != "ok" or replies[3:] != ["exited", "256", ""]:
             client.fail(f"replies: {replies}")
@@ -163,7 +191,7 @@ def never_comes(client: Client) -> None:
 def leaves_its_child(client: Client) -> None:
     """Ask for a child, and go as soon as it is there."""
     with client.invoke("fork"), client.connect(SOCKET) as connection:
-        _send(connection, ["fork rocks\n"])
+        _send(client, connection, ["fork rocks\n"])
         with connection.makefile("rb") as replies:
             first = replies.readline()
             if first != b"ok\n":
@@ -172,12 +200,20 @@ def leaves_its_child(client: Client) -> None:
             replies.readline()
 
 
-def _send(connection: socket.socket, pieces: Sequence[str], is_slow: bool = False) -> None:
-    for piece in pieces:
+def _send(
+    client: Client, connection: socket.socket, pieces: Sequence[str], is_slow: bool = False
+) -> None:
+    for number, piece in enumerate(pieces):
+        if number and is_slow:
+            # Not a sleep: time would decide. When this is answered, what is there has been read.
+            _hear(client)
         connection.sendall(piece.encode("latin-1"))
-        if is_slow:
-            # Whoever waits lets others go on, so the service reads each piece by itself.
-            time.sleep(_PAUSE_S)
+
+
+def _hear(client: Client) -> None:
+    with client.connect(SOCKET) as connection:
+        connection.sendall(b"hello\n")
+        client.expect(_all_of(connection), ALIVE.encode())
 
 
 def _all_of(connection: socket.socket) -> bytes:
@@ -193,7 +229,7 @@ def _all_of(connection: socket.socket) -> bytes:
 REQUESTS: dict[str, ClientLike] = {
     "hello": says_hello,
     "timeout": sets_the_timeout,
-    "slow": partial(asks, pieces=[*"hello\r\n"], is_slow=True),
+    "slow": partial(asks, pieces=["hel", "lo\r", "\n"], is_slow=True),
     "garbage": partial(
         asks, pieces=["\0\xff\n"], reply="FAILURE\nunknown request: '\\x00\\xff\\n'\n"
     ),
@@ -215,20 +251,25 @@ CHILDREN: dict[str, ClientLike] = {
         stdout="one\nthree\n",
         stderr="two\n",
     ),
-    "whoami": partial(
-        runs, argv=["whoami"], env={"BZR_EMAIL": "a@weekend"}, stdout="a@weekend\n"
-    ),
+    "whoami": partial(runs, argv=["whoami"], env={"BZR_EMAIL": "a@weekend"}, stdout="a@weekend\n"),
     "exit": partial(runs, argv=["exit", "3"], returncode=3),
     "crash": partial(runs, argv=["crash", "KILL"], returncode=-9),
-    "no-command": partial(
-        runs, argv=["none"], returncode=127, stderr="unknown command: 'none'\n"
-    ),
     "talk": talks,
     "terminate": ends_its_child,
 }
 #: Where the client does not come to its child.
 UNMET: dict[str, ClientLike] = {"unmet": never_comes, "left": leaves_its_child}
 EVERYTHING = REQUESTS | CHILDREN
+
+
+#: Whatever the clients do, the service starts and stops in the same way: tried with one of these.
+ONE: dict[str, ClientLike] = {"hello": says_hello, "rocks": CHILDREN["rocks"]}
+
+#: With children of others at the same time.
+TOGETHER = REQUESTS | {
+    name: partial(work, is_alone=False) if isinstance(work, partial) else work
+    for name, work in CHILDREN.items()
+}
 
 
 def each(workloads: Mapping[str, ClientLike]) -> pytest.MarkDecorator:

@@ -39,9 +39,9 @@ def shown(text: str) -> Iterator[Shown]:
         assert not head.strip(), f"no command before: {head!r}"
         for part in parts:
             command, _, output = part.partition("\n")
-            while output.startswith("> "):
+            while output.startswith(("> ", ">\n")):
                 more, _, output = output.partition("\n")
-                command += "\n" + more.removeprefix("> ")
+                command += "\n" + more[2:]
             yield Shown(command, output)
 
 
@@ -53,16 +53,17 @@ def is_as_shown(expected: str, actual: str) -> bool:
 
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the command line in it. Skips where there can be no trial."""
+    """A directory with the command line, and pytest, in it. Skips where there can be no trial."""
     folder = tmp_path_factory.mktemp("bin")
-    script = folder / "harness"
     # This checkout's, also where the environment of another one is borrowed.
     path = os.pathsep.join([str(tree.ROOT), os.environ.get("PYTHONPATH", "")])
-    script.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{path}" exec "{sys.executable}" -P -m harness "$@"\n'
-    )
-    script.chmod(0o755)
-    if subprocess.run([script, "doctor"], capture_output=True, cwd=folder).returncode:
+    for name in "harness", "pytest":
+        script = folder / name
+        script.write_text(
+            f'#!/bin/sh\nPYTHONPATH="{path}" exec "{sys.executable}" -P -m {name} "$@"\n'
+        )
+        script.chmod(0o755)
+    if subprocess.run([folder / "harness", "doctor"], capture_output=True, cwd=folder).returncode:
         pytest.skip("this machine cannot run trials; fix: see `harness doctor`")
     return folder
 
@@ -111,8 +112,8 @@ def test_the_comparison_sees_a_difference(expected: str, actual: str, same: bool
 
 
 def test_a_block_is_read_as_commands_and_their_output() -> None:
-    page = "text\n```console\n$ one\n> two\nout\n$ three\n```\n```sh\n$ not this\n```\n"
-    assert list(shown(page)) == [Shown("one\ntwo", "out\n"), Shown("three", "")]
+    page = "text\n```console\n$ one\n>\n> two\nout\n$ three\n```\n```sh\n$ not this\n```\n"
+    assert list(shown(page)) == [Shown("one\n\ntwo", "out\n"), Shown("three", "")]
 
 
 def test_the_readme_and_the_tutorial_are_among_the_pages() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.doctor import check
 from tests.system.support import PATIENCE_S, clean_environment
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -56,6 +57,14 @@ def replay_lines(result: pytest.RunResult) -> list[str]:
     return re.findall(r"^  repeat: harness replay (.*)$", result.stdout.str(), re.MULTILINE)
 
 
+@pytest.fixture(scope="session")
+def able() -> None:
+    """Skips where there can be no trial."""
+    lacking = [one for one in check() if one.required and not one.works]
+    if lacking:
+        pytest.skip(f"this machine cannot run trials: {lacking[0].describe()}")
+
+
 @pytest.fixture
-def inner(tmp_path: Path) -> Inner:
+def inner(able: None, tmp_path: Path) -> Inner:
     return Inner(tmp_path)

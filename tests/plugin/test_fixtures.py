@@ -84,6 +84,14 @@ def test_what_an_oracle_of_the_tests_finds_is_replayed_with_it(inner: Inner) -> 
     again.stdout.fnmatch_lines(["REPRODUCED: a fault was met"])
 
 
+def test_a_replay_says_of_an_assert_what_the_trial_said(inner: Inner) -> None:
+    result = inner.pytest("::test_found_by_an_assert")
+    result.stdout.fnmatch_lines(["* AssertionError: assert b'h' == b'hello Ann'*"])
+    (ident,) = replay_lines(result)
+    *_, last = inner.harness("replay", ident).outlines
+    assert last.startswith("REPRODUCED: client/0: exits 1")  # and no difference is told
+
+
 def test_started_elsewhere_the_line_names_the_recording_by_its_path(inner: Inner) -> None:
     (inner.root / "pytest.ini").write_text("[pytest]\n")
     (inner.root / "below").mkdir()
@@ -149,7 +157,7 @@ REFUSED = {
 
 
 @pytest.fixture(scope="module")
-def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+def refusals(able: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """What pytest says of each of them, all from one run."""
     result = Inner(tmp_path_factory.mktemp("refused")).pytest(
         *(f"::test_{name}" for name in REFUSED)

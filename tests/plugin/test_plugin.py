@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import re
 import select
@@ -17,7 +18,7 @@ import pytest
 
 from tests.kernel.servant import Servant
 from tests.plugin.conftest import Inner, replay_lines
-from tests.system.support import PATIENCE_S, clean_environment
+from tests.system.support import PATIENCE_S, PROJECT, clean_environment
 
 PASSES, FINDS = "::test_golden_run_is_made_once", "::test_found_by_trial"
 SUMMARY = r"harness: (points \d+/\d+, )?\d+ trials?, \d+ findings?, \d+\.\d s"
@@ -145,6 +146,19 @@ def test_an_option_goes_before_the_environment_and_that_before_the_configuration
     told = inner.pytest("::test_plain", HARNESS_JOBS="environment")
     assert "'environment'" in told.stderr.str()
     assert inner.pytest("::test_plain", "--harness-jobs=2", HARNESS_JOBS="environment").ret == 0
+
+
+@pytest.mark.parametrize("name", ["trial", "sweep"])
+def test_the_reference_has_every_option_of_a_fixture_and_no_other(name: str) -> None:
+    from harness._pytest import fixtures
+
+    call = getattr(fixtures, name.capitalize()).__call__
+    parameters = inspect.signature(call).parameters.values()
+    options = {one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY}
+    page = (PROJECT / "docs/reference/pytest-plugin.md").read_text()
+    section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    first_cells = re.findall(r"^\| (`\w+=.*?) \|", section, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)=", " ".join(first_cells))) == options
 
 
 # On a machine that cannot

@@ -205,7 +205,12 @@ def test_a_service_that_refused_to_start_starts_when_the_fault_is_gone(fault: st
     assert found(again, fault) == ["recovers: restarted: exits 1 before a fresh client is served"]
 
 
-@pytest.mark.parametrize("fault", ["read@start=short(1)", f"{A}:read@start=EIO", "accept4=EMFILE"])
+def test_a_service_may_refuse_to_start_with_half_a_file() -> None:
+    """The dynamic loader takes a short read for a broken library, and says so."""
+    assert found(REFUSED, "read@start=short(1)") == []
+
+
+@pytest.mark.parametrize("fault", [f"{A}:read@start=EIO", "accept4=EMFILE"])
 def test_what_is_no_failure_at_its_start_does_not_excuse_that_it_refuses(fault: str) -> None:
     assert found(REFUSED, fault)[0] == "ready: service: exits 1 before it is ready"
 

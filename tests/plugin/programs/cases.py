@@ -32,6 +32,13 @@ def asserts(client):
         assert got == b"hello Bob"
 
 
+def asserts_whole(client):
+    with client.connect(PATH) as connection:
+        connection.sendall(b"Ann")
+        got = b"".join(iter(lambda: connection.recv(100), b""))
+        assert got == b"hello Ann"
+
+
 def is_ill(outcome, golden):
     raise KeyError("no such key")
 
@@ -114,6 +121,10 @@ def test_found_by_sweep(sweep):
 
 def test_found_by_an_oracle(sweep):
     sweep(MAKES, faults="ENOSPC", oracles=[dislikes_faults])
+
+
+def test_found_by_an_assert(trial):
+    trial(service(greeter.cuts), asserts_whole, faults="sendto=short(1)")
 
 
 # What cannot be

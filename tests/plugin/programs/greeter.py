@@ -12,6 +12,11 @@ def well(path):
     _serve(path, lambda name: b"hello " + name)
 
 
+def cuts(path):
+    """It takes it for granted that all of an answer goes at once."""
+    _serve(path, lambda name: b"hello " + name, send=socket.socket.send)
+
+
 def forgets(path):
     """It ends when it cannot write down who was there."""
 
@@ -26,7 +31,7 @@ def forgets(path):
     _serve(path, answer)
 
 
-def _serve(path, answer):
+def _serve(path, answer, send=socket.socket.sendall):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     if os.path.exists(path):
         os.unlink(path)
@@ -37,7 +42,7 @@ def _serve(path, answer):
             while True:
                 connection, _ = listener.accept()
                 with connection:
-                    connection.sendall(answer(connection.recv(100)))
+                    send(connection, answer(connection.recv(100)))
         finally:
             os.unlink(path)
 
