@@ -15,7 +15,6 @@ from .state import Trial
 from .stuck import may_wake_by_itself
 from .tasks import FREE, Task
 
-_SETTLE_NS = 3600 * 10**9  # of the trial's time: who polls for ever is left running
 _IDLE_MS = 20.0
 _LOOK_AGAIN_MS = 1.0
 _BATCH = 50  # events in free mode between two looks at the clock
@@ -64,7 +63,7 @@ def run_controlled(
         elif not looked_again and _kernel_may_act(trial, phases):
             # The kernel finishes some work, as a delayed acknowledgement, a little later.
             looked_again = not intake.pump(_LOOK_AGAIN_MS)
-        elif trial.pass_time(_SETTLE_NS if phases.phase == "settle" else None):
+        elif trial.pass_time():
             looked_again = False
         elif phases.phase == "settle":
             trial.end("exited")

@@ -19,6 +19,8 @@ from .tasks import PARKED, Task
 from .timers import Timers
 from .virtual_time import VirtualTime
 
+FOR_EVER = 1 << 62  # nanoseconds
+_SETTLE_NS = 3600 * 10**9  # of the trial's time: who polls for ever is left running
 #: An event before it is text. Of a call: role, nth, action, notification, paths; of what the trial
 #: (role `-`) or a task says, which has no notification: role, nth, name, None, arguments.
 RawEvent = tuple[str, int, str, Notification | None, tuple[Any, ...]]
@@ -65,6 +67,7 @@ class Trial:
         self.time: VirtualTime | None = None
         self.timers_set: Timers | None = None
         self.execs = Execs()
+        self.until = FOR_EVER  # the trial's time does not go further
         self.steps_before = 0  # the last time that time passed
         self.in_real_time = False  # with the supervisor, on one processor
         self.disturbed = False  # something may have killed parked tasks: look at them too
@@ -91,6 +94,8 @@ class Trial:
         """Begin *phase*."""
         self.core.phase = phase
         self.mark("phase", phase)
+        if phase == "settle" and self.time is not None:
+            self.until = self.time.now + _SETTLE_NS
 
     def end(self, why: str, reason: str = "") -> None:
         """The trial is over; the first reason stands."""
@@ -124,15 +129,15 @@ class Trial:
         """The subject's and the clients' tasks, in order of birth."""
         return [task for task in self.tasks.values() if task.role is not None]
 
-    def pass_time(self, limit_ns: int | None = None) -> bool:
-        """Everybody waits: let time pass until the first of them need not wait any more, unless
-        that is more than *limit_ns* away; whether it was done."""
+    def pass_time(self) -> bool:
+        """Everybody waits: let time pass until the first of them need not wait any more; whether
+        there is one, before `until`."""
         if self.time is None or self.timers_set is None:
             return False
         dues = [task.wait.deadline for task in self.parked if task.wait is not None]
         if (timer := self.timers_set.next_due()) is not None:
             dues.append(timer)
-        if not dues or (limit_ns is not None and min(dues) - self.time.now > limit_ns):
+        if not dues or min(dues) > self.until:
             return False
         self.time.jump(min(dues))
         self.steps_before = len(self.trace)  # who waits does not spin

@@ -71,6 +71,8 @@ def _where(task: Task, tasks: list[Task]) -> str:
     shown = " ".join((f"{task.call_name}#{task.nth}", *arguments(task.call, paths)))
     if task.state == HELD:
         return f"is held at {shown}"
+    if task.wait is not None:
+        return f"waits in {shown}, which has a limit in time{_on_what(task, tasks)}"
     if task.state != FREE:
         return f"waits for its turn at {shown}"
     state = task.kernel_state()

@@ -228,7 +228,7 @@ if os.fork() == 0:
     if os.fork() == 0:
         os.write(1, b"daemon\\n")
         for fd in 0, 1, 2, write: os.close(fd)
-        time.sleep(1000)
+        time.sleep(100000)
     os._exit(0)
 os.close(write)
 os.read(read, 1)

@@ -91,7 +91,8 @@ def test_a_trial_with_more_processes_than_descriptors_is_told_what_helps() -> No
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 from harness.cli import main
-raise SystemExit(main(["run", "-q", "--", "sh", "-c", "for i in $(seq 60); do sleep 9 & done"]))
+script = "mkfifo f; for i in $(seq 60); do cat f & done"
+raise SystemExit(main(["run", "-q", "--", "sh", "-c", script]))
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
