@@ -1,0 +1,15 @@
+"""An exception while serving one request ends the service."""
+
+from __future__ import annotations
+
+from reference.forking_service.options import Options
+from reference.forking_service.server import ForkingService, serve_with
+
+
+class Ends(ForkingService):
+    def trapped(self, handler: object, error: Exception) -> None:
+        raise error
+
+
+def serve(path: str, directory: str, **limits: float) -> int:
+    return serve_with(Options(path=path, directory=directory, **limits), service_type=Ends)

@@ -1,0 +1,135 @@
+"""The planted bugs, and how they are hunted: nothing here tells the harness where to look.
+
+Each is a variant of a service in bugs/. All are hunted with the same ordinary clients, at every
+call of every role in every phase, with every kind of fault that is tried unless others are asked
+for.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from harness import Subject, listening
+from harness._engine import store
+from harness._engine.replay import Replay, replay
+from harness._engine.sweep import Found, Progress, SweepResult, sweep
+from harness.recording import Recording
+from harness.workload import Workload
+from scenarios.forking_service.workloads import SOCKET, runs, says_hello
+
+BUGS = Path(__file__).with_name("bugs")
+REPLAYS = 20
+#: A trial without a fault has some 300 events, so whoever makes ten times as many spins.
+_STEPS = 3000
+#: In seconds: how long it waits for clients that never come any more.
+_LIMITS = {"request_timeout_s": 0.5, "children_timeout_s": 0.05}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bug:
+    """A planted bug: its *number* on the list of all, and the module in bugs/ that has it."""
+
+    number: int
+    service: str
+    module: str
+
+    @property
+    def source(self) -> str:
+        return (BUGS / f"{self.module}.py").read_text(encoding="utf-8")
+
+    @property
+    def what(self) -> str:
+        """Its description: the first line of the module."""
+        return self.source.partition("\n")[0].strip('"')
+
+    def mended(self) -> str:
+        """The module's source, with the service that has no bug in place of the variant."""
+        before, call, after = self.source.rpartition("service_type=")
+        assert call, f"{self.module} does not say which service it runs"
+        return f"{before}{call}ForkingService{after[after.index(')') :]}"
+
+
+PLANTED = (
+    Bug(number=1, service="forking", module="forking_01_spins_at_the_end"),
+    Bug(number=2, service="forking", module="forking_02_one_request_ends_it"),
+    Bug(number=6, service="forking", module="forking_06_exited_too_early"),
+    Bug(number=10, service="forking", module="forking_10_fork_fails_unnoticed"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hunt:
+    """What came of hunting one bug: after so many *trials* of those there are, and *seconds*."""
+
+    bug: Bug
+    trials: int
+    seconds: float
+    found: Found
+    recording: Recording
+
+    @property
+    def faults(self) -> int:
+        """Faults and switches of the recording."""
+        return len(self.recording.schedule.faults) + len(self.recording.schedule.switches)
+
+
+def hunt(bug: Bug, folder: Path, jobs: int = 1) -> Hunt | None:
+    """Sweep the variant until there is a finding; None when there is none. The variant runs from a
+    copy in *folder*, and the recording is stored there."""
+    began = time.monotonic()
+    result = search(bug.source, folder, jobs)
+    if not result.findings:
+        return None
+    found = result.findings[0]
+    assert found.ident is not None, found.not_recorded
+    return Hunt(
+        bug=bug,
+        trials=result.trials,
+        seconds=time.monotonic() - began,
+        found=found,
+        recording=store.load(folder / "store" / found.ident / "recording.json"),
+    )
+
+
+def search(source: str, folder: Path, jobs: int = 1) -> SweepResult:
+    """The sweep of the service that *source* has, to its first finding."""
+    module = folder / "planted_service.py"
+    module.write_text(source, encoding="utf-8")
+    service = Subject.process(
+        Workload(
+            module=module.stem,
+            file=str(module),
+            qualname="serve",
+            kwargs={"path": SOCKET, "directory": "{dir}", **_LIMITS},
+        ),
+        ready=listening(SOCKET),
+    )
+    rocks = partial(runs, stdout="It sure does!\n")
+    return sweep(
+        service.plan(rocks, hello=says_hello, step_limit=_STEPS),
+        roles="**",
+        jobs=jobs,
+        store=str(folder / "store"),
+        on_progress=_stop_at_the_first,
+    )
+
+
+def _stop_at_the_first(progress: Progress) -> None:
+    if progress.findings:
+        raise KeyboardInterrupt  # as a user would; what was found is kept
+
+
+def again(caught: Hunt) -> list[Replay]:
+    """The recording, replayed."""
+    return [*replay(caught.recording, REPLAYS)]
+
+
+def mend(caught: Hunt) -> Replay:
+    """The recording, replayed when the bug is out of the same file."""
+    assert caught.recording.function is not None
+    Path(caught.recording.function.file).write_text(caught.bug.mended(), encoding="utf-8")
+    (after,) = replay(caught.recording)
+    return after
