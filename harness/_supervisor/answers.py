@@ -29,7 +29,8 @@ from .intake import CLONES, EXECS
 from .state import Trial
 from .tasks import FREE, HELD, PARKED, Task
 from .timers import GIVEN
-from .waits import TIMED, Wait, memo_of, wait_of
+from .virtual_time import Wait
+from .waits import TIMED, memo_of, wait_of
 
 _RESTART = {"sys": ERESTARTSYS, "nohand": ERESTARTNOHAND, "no": ERESTARTNOINTR}
 _EINTR, _ENOSYS = 4, 38

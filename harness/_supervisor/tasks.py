@@ -10,15 +10,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from .._kernel.memory import Memory
 from .._kernel.seccomp import Notification
 from .core import Armed, Role
 from .decode import call_name
-
-if TYPE_CHECKING:
-    from .waits import Wait
+from .virtual_time import Wait
 
 _FLAGS = 6  # of the fields that follow the command's name
 _IGNORED_BY_DEFAULT = frozenset((signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH))

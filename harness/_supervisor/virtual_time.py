@@ -7,6 +7,7 @@ depends on its own reads alone, so it is the same in each run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 _TICK_NS = 1_000
@@ -60,3 +61,33 @@ class VirtualTime:
 def _ticks(reads: int) -> int:
     slow = min(reads, _PATIENCE)
     return slow * _TICK_NS + (reads - slow) * _FAST_TICK_NS
+
+
+class Wait:
+    """A call with a limit in time that is under way: a sleep, a poll. *ready* asks whether it could go on. When its time is over *expire*
+    writes what the call would, and *over* is (result, errno) of it."""
+
+    __slots__ = ("blocked", "deadline", "expire", "interrupted", "over", "ready", "value")
+
+    def __init__(
+        self,
+        deadline: int,
+        over: tuple[int, int],
+        ready: Callable[[], bool] = lambda: False,
+        *,
+        expire: Callable[[], None] | None = None,
+        interrupted: Callable[[int], None] | None = None,
+        value: tuple[int, int] | None = None,
+        blocked: int | None = None,
+    ) -> None:
+        self.deadline = deadline
+        self.over = over
+        self.ready = ready
+        self.expire = expire
+        #: What to write when a signal ends it, given the time that is left; the answer then is
+        #: -ERESTARTNOHAND. None: the kernel carries the call out, and ends it by that signal.
+        self.interrupted = interrupted
+        #: The answer when it is ready; None: the kernel carries the call out, and does not wait.
+        self.value = value
+        #: The signals that are blocked meanwhile; None: those that are blocked anyway.
+        self.blocked = blocked

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from .._kernel import process
 from ..calls import NR, numbers
 from .tasks import Task
-from .virtual_time import VirtualTime
+from .virtual_time import VirtualTime, Wait
 
 _ARGS = 6  # where the arguments start in a notification
 _SECOND = 10**9
@@ -30,36 +30,6 @@ _POLLED = struct.Struct("=ihh")  # struct pollfd
 #: (descriptor, poll's events)
 Wanted = Sequence[tuple[int, int]]
 Memo = tuple[int, ...]
-
-
-class Wait:
-    """One such call under way. *ready* asks whether it could go on. When its time is over *expire*
-    writes what the call would, and *over* is (result, errno) of it."""
-
-    __slots__ = ("blocked", "deadline", "expire", "interrupted", "over", "ready", "value")
-
-    def __init__(
-        self,
-        deadline: int,
-        over: tuple[int, int],
-        ready: Callable[[], bool] = lambda: False,
-        *,
-        expire: Callable[[], None] | None = None,
-        interrupted: Callable[[int], None] | None = None,
-        value: tuple[int, int] | None = None,
-        blocked: int | None = None,
-    ) -> None:
-        self.deadline = deadline
-        self.over = over
-        self.ready = ready
-        self.expire = expire
-        #: What to write when a signal ends it, given the time that is left; the answer then is
-        #: -ERESTARTNOHAND. None: the kernel carries the call out, and ends it by that signal.
-        self.interrupted = interrupted
-        #: The answer when it is ready; None: the kernel carries the call out, and does not wait.
-        self.value = value
-        #: The signals that are blocked meanwhile; None: those that are blocked anyway.
-        self.blocked = blocked
 
 
 def wait_of(task: Task, time: VirtualTime) -> Wait | None:

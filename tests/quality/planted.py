@@ -113,11 +113,12 @@ def search(source: str, folder: Path, jobs: int = 1) -> SweepResult:
         roles="**",
         jobs=jobs,
         store=str(folder / "store"),
-        on_progress=_stop_at_the_first,
+        on_progress=stop_at_the_first,
     )
 
 
-def _stop_at_the_first(progress: Progress) -> None:
+def stop_at_the_first(progress: Progress) -> None:
+    """To be called by a sweep: it ends with its first finding."""
     if progress.findings:
         raise KeyboardInterrupt  # as a user would; what was found is kept
 
