@@ -64,8 +64,11 @@ def _ticks(reads: int) -> int:
 
 
 class Wait:
-    """A call with a limit in time that is under way: a sleep, a poll. *ready* asks whether it could go on. When its time is over *expire*
-    writes what the call would, and *over* is (result, errno) of it."""
+    """A call with a limit in time that is under way: a sleep, a poll.
+
+    *ready* asks whether it could go on. When its time is over *expire* writes what the call would,
+    and *over* is (result, errno) of it.
+    """
 
     __slots__ = ("blocked", "deadline", "expire", "interrupted", "over", "ready", "value")
 
