@@ -7,17 +7,24 @@ the execve failed it is stopped at its next call and given up.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .._kernel import ptrace, vdso
 from .tasks import Task
 
 
 class Execs:
-    """The tasks that are between two programs."""
+    """The tasks that are between two programs.
 
-    def __init__(self) -> None:
+    *executed* is told of each that has begun another one, *weaker* why a program reads the real
+    clock, if one does.
+    """
+
+    def __init__(self, executed: Callable[[Task], None], weaker: Callable[[str], None]) -> None:
+        self._executed = executed
+        self._weaker = weaker
         self._seized: dict[int, Task] = {}
         self._failed: set[int] = set()
-        self.unpatched = ""  # why a program reads the real clock, if one does
 
     def begin(self, task: Task) -> None:
         """Its execve is about to be let pass."""
@@ -26,7 +33,7 @@ class Execs:
         try:
             ptrace.seize(task.tid)
         except OSError as error:
-            self.unpatched = self.unpatched or f"{task.name} cannot be traced: {error.strerror}"
+            self._weaker(f"{task.name} reads the real clock: ptrace: {error.strerror}")
         else:
             self._seized[task.tid] = task
 
@@ -53,14 +60,16 @@ class Execs:
             if what == ptrace.RUNS:
                 return tid not in self._failed
             if what != ptrace.GONE:
-                return self._go_on(tid, one, what, number)
+                return self._go_on(task, one, what, number)
         self._forget(tid)
         return False
 
-    def _go_on(self, tid: int, one: int, what: str, number: int) -> bool:
+    def _go_on(self, task: Task, one: int, what: str, number: int) -> bool:
+        tid = task.tid
         try:
             if what == ptrace.EXECUTED:
-                self._patch(one)
+                self._executed(task)
+                self._patch(one, task)
             elif tid not in self._failed:
                 ptrace.go_on(one, number)  # a signal that came on the way
                 return True
@@ -70,11 +79,11 @@ class Execs:
         self._forget(tid)
         return True
 
-    def _patch(self, pid: int) -> None:
+    def _patch(self, pid: int, task: Task) -> None:
         try:
             vdso.patch(pid)
         except OSError as error:
-            self.unpatched = self.unpatched or f"the clock cannot be patched: {error.strerror}"
+            self._weaker(f"{task.name} reads the real clock: vDSO: {error.strerror}")
 
     def _forget(self, tid: int) -> None:
         self._seized.pop(tid, None)

@@ -10,7 +10,7 @@ from .._kernel import process
 from .._kernel.seccomp import Notification
 from ..errors import SubjectError
 from ..schedule import Schedule, role_matches
-from ..trace import Event, Trace
+from ..trace import Event, Trace, path_arg
 from .core import Core, Role
 from .decode import event
 from .execs import Execs
@@ -66,7 +66,7 @@ class Trial:
         #: The time that the trial goes by, and what hangs on it; None in free mode.
         self.time: VirtualTime | None = None
         self.timers_set: Timers | None = None
-        self.execs = Execs()
+        self.execs = Execs(self._executed, self._weaker)
         self.until = FOR_EVER  # the trial's time does not go further
         self.steps_before = 0  # the last time that time passed
         self.in_real_time = False  # with the supervisor, on one processor
@@ -145,6 +145,14 @@ class Trial:
             self.disturbed = True  # a signal may have killed somebody
         return True
 
+    def _executed(self, task: Task) -> None:
+        if self.timers_set is not None:
+            self.timers_set.executed(task)
+
+    def _weaker(self, why: str) -> None:
+        """The trial is held less still than it should be, and the trace says so."""
+        self.mark("note", path_arg(why))
+
     def _give(self, task: Task, fd: int, cloexec: bool) -> None:
         assert task.call is not None
         self.world.listener.add_fd(task.call[0], fd, cloexec=cloexec, send=True)
@@ -171,6 +179,8 @@ class Trial:
             self.parked.remove(task)
         task.close()
         self.tasks.pop(task.tid, None)
+        if self.timers_set is not None and task.tid == task.tgid:
+            self.timers_set.ended(task)  # its number may be somebody else's soon
         if task is self.listening:
             self.listening = None
         if task is self.cloning:

@@ -184,12 +184,13 @@ class Timers:
             return None
         pid = task.tgid
         number = self._numbers.get(pid, 0)
-        how, sent, value = _SIGEV_SIGNAL, int(signal.SIGALRM), number
+        how, sent, value, thread = _SIGEV_SIGNAL, int(signal.SIGALRM), number, 0
         if args[1]:
-            value, sent, how = struct.unpack("=Qii", task.memory().read(args[1], 16))
+            value, sent, how, named = struct.unpack("=Qiii", task.memory().read(args[1], 20))
+            if how == _SIGEV_THREAD_ID:
+                thread = _thread_named(pid, named)
         if how not in (_SIGEV_SIGNAL, _SIGEV_NONE, _SIGEV_THREAD_ID):
             return _EINVAL
-        thread = task.tid if how == _SIGEV_THREAD_ID else 0  # its number is the namespace's own
 
         def ring(count: int) -> None:
             if how != _SIGEV_NONE:
@@ -223,6 +224,11 @@ class Timers:
             if pid == task.tgid:
                 del self._posix[pid, number]
         self._numbers.pop(task.tgid, None)
+
+    def ended(self, task: Task) -> None:
+        """A process has none of its timers any more."""
+        self.executed(task)
+        self._of_process.pop(task.tgid, None)
 
     # timerfd_create: an eventfd, whose counter is read in the same way
 
@@ -294,6 +300,17 @@ class Timers:
 
 #: The answer went with a descriptor.
 GIVEN = (-1, 0)
+
+
+def _thread_named(pid: int, number: int) -> int:
+    """The thread of process *pid* that has *number* in its own namespace; 0 when there is none.
+    Source: proc_pid_status(5)."""
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{tid}/status") as file:
+            for line in file:
+                if line.startswith("NSpid:") and int(line.split()[-1]) == number:
+                    return int(tid)
+    return 0
 
 
 def _ring_alarm(pid: int) -> None:

@@ -257,3 +257,39 @@ def test_who_polls_for_ever_is_left_running(runner: Runner) -> None:
     result = runner.run(plan(*shell(script)))
     assert result.outcome.end == "exited"
     assert result.outcome.leftovers != ()
+
+
+_THREADED = r"""
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+static void rung(union sigval value) {
+    const char *which = syscall(SYS_gettid) == getpid() ? "the first" : "another";
+    printf("%d in %s thread\n", value.sival_int, which);
+    fflush(stdout);
+    _exit(0);
+}
+int main(void) {
+    struct sigevent tells = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = rung};
+    struct itimerspec spec = {{0, 0}, {3600, 0}};
+    timer_t timer;
+    tells.sigev_value.sival_int = 7;
+    if (timer_create(CLOCK_MONOTONIC, &tells, &timer) || timer_settime(timer, 0, &spec, NULL))
+        return 1;
+    for (;;)
+        pause();
+}
+"""
+
+
+def test_a_timer_may_tell_a_thread(runner: Runner, c_program: CProgram) -> None:
+    result = runner.run(plan(c_program(_THREADED)))
+    assert result.outcome.stdout.head == "7 in another thread\n"
+
+
+def test_a_new_program_has_no_timer_of_the_old_one_but_its_alarm(runner: Runner) -> None:
+    code = "import os, signal; signal.alarm(500); os.execv('/bin/sleep', ['sleep', '9999'])"
+    result = runner.run(plan(*shell(f'python3 -c "{code}"; echo $?')))
+    assert result.outcome.stdout.head == "142\n"
