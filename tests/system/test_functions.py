@@ -80,6 +80,10 @@ def test_a_signal_ends_it(runner: Runner, name: str) -> None:
     assert run(runner, workloads.dies, name=name).outcome.status == getattr(signal, name)
 
 
+def test_its_clock_is_that_of_the_trial(runner: Runner) -> None:
+    assert run(runner, workloads.waits_a_day).outcome.stdout.head == "86400 86400\n"
+
+
 def test_an_interrupt_ends_it_as_it_ends_python(runner: Runner) -> None:
     assert run(runner, workloads.interrupts_itself).outcome.status == signal.SIGINT
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from types import FrameType
 
 from harness import Client
@@ -96,3 +97,9 @@ def ends_like_a_program() -> None:
 def closes_its_output() -> None:
     print("lost")
     os.close(1)
+
+
+def waits_a_day() -> None:
+    began = time.monotonic(), time.time()
+    time.sleep(86400)
+    print(round(time.monotonic() - began[0]), round(time.time() - began[1]))
