@@ -4,10 +4,10 @@ Another client is there at the same time, and is served as ever."""
 
 from harness._pytest.fixtures import Sweep
 from harness.subject import ClientLike
-from scenarios.forking_service.service import STOPS_SOON
+from scenarios.forking_service.service import SERVICE
 from scenarios.forking_service.workloads import EVERYTHING, each, says_hello
 
 
 @each(EVERYTHING)
 def test_nothing_of_it_is_left(sweep: Sweep, work: ClientLike) -> None:
-    sweep(STOPS_SOON, faults="errno,short", roles="client/it**", beside=says_hello, it=work)
+    sweep(SERVICE, faults="errno,short", roles="client/it**", beside=says_hello, it=work)

@@ -2,28 +2,23 @@
 
 from harness._pytest.fixtures import Sweep
 from harness.subject import ClientLike
-from scenarios.forking_service.service import AT_ONCE, PATIENT, TELLS
-from scenarios.forking_service.workloads import EVERYTHING, ONE, UNMET, each, quits
+from scenarios.forking_service.service import SERVICE, TELLS
+from scenarios.forking_service.workloads import EVERYTHING, ONE, each, quits
 
 
 @each(EVERYTHING)
 def test_one_request_at_most_fails_and_says_so(sweep: Sweep, work: ClientLike) -> None:
-    sweep(PATIENT, work, faults="errno", roles="service**", phases=["work"])
-
-
-@each(UNMET)
-def test_a_child_that_nobody_meets_ends(sweep: Sweep, work: ClientLike) -> None:
-    sweep(AT_ONCE, work, faults="errno", roles="service**", phases=["work"])
+    sweep(SERVICE, work, faults="errno", phases=["work"])
 
 
 @each(ONE)
 def test_it_starts_or_says_why_not_and_stops(sweep: Sweep, work: ClientLike) -> None:
-    sweep(PATIENT, work, faults="errno", phases=["start", "stop"])
+    sweep(SERVICE, work, faults="errno", phases=["start", "stop"])
 
 
 def test_so_it_does_with_a_log_and_modules_to_load(sweep: Sweep) -> None:
-    sweep(TELLS, ONE["rocks"], faults="errno")
+    sweep(TELLS, ONE["hello"], faults="errno")
 
 
 def test_it_stops_when_it_is_told_to_quit(sweep: Sweep) -> None:
-    sweep(PATIENT, quits, faults="errno,short,crash,crash-after", recovers=False, phases=["work"])
+    sweep(SERVICE, quits, faults="errno,short,crash,crash-after", recovers=False, phases=["work"])

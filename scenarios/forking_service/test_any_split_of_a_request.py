@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from harness._pytest.fixtures import Trial
 from scenarios.forking_service.properties import few, pieces_of
-from scenarios.forking_service.service import PATIENT
+from scenarios.forking_service.service import SERVICE
 from scenarios.forking_service.workloads import ALIVE, asks, forks
 
 REPLIES = {
@@ -31,7 +31,7 @@ CHILDREN = {
 def test_the_reply_is_the_same(trial: Trial, data: st.DataObject) -> None:
     request = data.draw(st.sampled_from([*REPLIES]))
     pieces = data.draw(pieces_of(request))
-    trial(PATIENT, partial(asks, pieces=pieces, reply=REPLIES[request], is_slow=True))
+    trial(SERVICE, partial(asks, pieces=pieces, reply=REPLIES[request], is_slow=True))
 
 
 @few
@@ -39,4 +39,4 @@ def test_the_reply_is_the_same(trial: Trial, data: st.DataObject) -> None:
 def test_the_child_is_the_same(trial: Trial, data: st.DataObject) -> None:
     request = data.draw(st.sampled_from([*CHILDREN]))
     pieces = data.draw(pieces_of(request))
-    trial(PATIENT, partial(forks, pieces=pieces, stdout=CHILDREN[request], is_slow=True))
+    trial(SERVICE, partial(forks, pieces=pieces, stdout=CHILDREN[request], is_slow=True))

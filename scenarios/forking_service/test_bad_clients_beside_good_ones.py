@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from harness._pytest.fixtures import Trial
 from harness.subject import ClientLike
 from scenarios.forking_service.properties import few, pieces_of, seeds
-from scenarios.forking_service.service import STOPS_SOON, service
+from scenarios.forking_service.service import SERVICE
 from scenarios.forking_service.workloads import (
     TOGETHER,
     asks,
@@ -37,9 +37,9 @@ lying = st.lists(
 @given(bad=st.lists(st.one_of(slow, vanishing, lying), min_size=1, max_size=3), seed=seeds)
 def test_the_good_ones_are_served(trial: Trial, bad: list[ClientLike], seed: int) -> None:
     good = {"hello": says_hello, "rocks": TOGETHER["rocks"]}
-    trial(STOPS_SOON, *bad, seed=seed, **good)
+    trial(SERVICE, *bad, seed=seed, **good)
 
 
 def test_one_that_says_nothing_is_told_that_its_time_is_up(trial: Trial) -> None:
     silent = partial(asks, pieces=["hel"], reply="FAILURE\nrequest timed out\n")
-    trial(service(request_timeout=1.0), TOGETHER["rocks"], hello=says_hello, silent=silent)
+    trial(SERVICE, TOGETHER["rocks"], hello=says_hello, silent=silent)

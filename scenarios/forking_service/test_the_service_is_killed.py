@@ -3,24 +3,19 @@ serves, and leaves nothing; who was being served sees the end of the connection,
 
 from harness._pytest.fixtures import Sweep
 from harness.subject import ClientLike
-from scenarios.forking_service.service import AT_ONCE, PATIENT, TELLS
-from scenarios.forking_service.workloads import EVERYTHING, ONE, UNMET, each
+from scenarios.forking_service.service import SERVICE, TELLS
+from scenarios.forking_service.workloads import EVERYTHING, ONE, each
 
 
 @each(EVERYTHING)
 def test_the_next_one_serves_and_leaves_nothing(sweep: Sweep, work: ClientLike) -> None:
-    sweep(PATIENT, work, faults="crash,crash-after", roles="service", phases=["work"])
-
-
-@each(UNMET)
-def test_a_child_that_nobody_meets_does_not_outlive_it(sweep: Sweep, work: ClientLike) -> None:
-    sweep(AT_ONCE, work, faults="crash,crash-after", roles="service", phases=["work"])
+    sweep(SERVICE, work, faults="crash,crash-after", roles="service", phases=["work"])
 
 
 @each(ONE)
 def test_so_it_is_when_that_was_while_it_started_or_stopped(sweep: Sweep, work: ClientLike) -> None:
-    sweep(PATIENT, work, faults="crash,crash-after", roles="service", phases=["start", "stop"])
+    sweep(SERVICE, work, faults="crash,crash-after", roles="service", phases=["start", "stop"])
 
 
 def test_so_it_is_with_a_log_and_modules_to_load(sweep: Sweep) -> None:
-    sweep(TELLS, ONE["rocks"], faults="crash,crash-after")
+    sweep(TELLS, ONE["hello"], faults="crash,crash-after")

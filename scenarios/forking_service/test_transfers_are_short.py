@@ -2,15 +2,10 @@
 
 from harness._pytest.fixtures import Sweep
 from harness.subject import ClientLike
-from scenarios.forking_service.service import AT_ONCE, PATIENT
-from scenarios.forking_service.workloads import EVERYTHING, UNMET, each
+from scenarios.forking_service.service import SERVICE
+from scenarios.forking_service.workloads import EVERYTHING, each
 
 
 @each(EVERYTHING)
 def test_what_was_cut_short_goes_on(sweep: Sweep, work: ClientLike) -> None:
-    sweep(PATIENT, work, faults="short", roles="service**")
-
-
-@each(UNMET)
-def test_so_it_does_for_a_child_that_nobody_meets(sweep: Sweep, work: ClientLike) -> None:
-    sweep(AT_ONCE, work, faults="short", roles="service**")
+    sweep(SERVICE, work, faults="short")

@@ -256,9 +256,9 @@ CHILDREN: dict[str, ClientLike] = {
     "crash": partial(runs, argv=["crash", "KILL"], returncode=-9),
     "talk": talks,
     "terminate": ends_its_child,
+    "unmet": never_comes,
+    "left": leaves_its_child,
 }
-#: Where the client does not come to its child.
-UNMET: dict[str, ClientLike] = {"unmet": never_comes, "left": leaves_its_child}
 EVERYTHING = REQUESTS | CHILDREN
 
 
