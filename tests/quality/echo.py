@@ -1,8 +1,7 @@
 """A service of a few lines that keeps every promise of the oracles, and variants that break one.
 
 A child answers each connection and gives back the line that it is sent. While it runs there is a
-work file; while the service runs there is a file with its pid. *patience_s*: how long a child may
-take. All of it survives any one fault.
+work file; while the service runs there is a pid file. All of it survives any one fault.
 """
 
 from __future__ import annotations
@@ -20,10 +19,12 @@ from harness import Client
 
 SOCKET = "{dir}/socket"
 _TRIES = 3
+#: How long a child may take.
+_PATIENCE_MS = 10_000
 
 
-def serve(path: str, bug: str = "", patience_s: float = 30.0) -> int:
-    return BUGS[bug](path, patience_s).run()
+def serve(path: str, bug: str = "") -> int:
+    return BUGS[bug](path).run()
 
 
 def ask(client: Client, text: str = "one\n", timeout_s: float | None = None) -> None:
@@ -51,9 +52,8 @@ def _removed(path: str) -> bool:
 class Echo:
     """The service. Each variant below overrides what it does wrong."""
 
-    def __init__(self, path: str, patience_s: float) -> None:
+    def __init__(self, path: str) -> None:
         self.path, self.pid_file = path, f"{path}.pid"
-        self.patience_s = patience_s
         self.count = 0
         self.is_told = self.has_failed = False
 
@@ -149,7 +149,7 @@ class Echo:
         try:
             poll = select.poll()
             poll.register(descriptor, select.POLLIN)
-            if not poll.poll(int(self.patience_s * 1000)):
+            if not poll.poll(_PATIENCE_MS):
                 return self.end(pid)
             return os.waitpid(pid, 0)[1]
         finally:
@@ -304,7 +304,7 @@ class LeavesThePidFile(_MindsThePidFile):
         super().start_after_a_crash()
 
 
-BUGS: dict[str, Callable[[str, float], Echo]] = {
+BUGS: dict[str, Callable[[str], Echo]] = {
     "": Echo,
     **{
         one.__name__: one

@@ -24,8 +24,6 @@ BUGS = Path(__file__).with_name("bugs")
 REPLAYS = 20
 #: A trial without a fault has some 300 events, so whoever makes ten times as many spins.
 _STEPS = 3000
-#: In seconds: how long it waits for clients that never come any more.
-_LIMITS = {"request_timeout_s": 0.5, "children_timeout_s": 0.05}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +101,7 @@ def search(source: str, folder: Path, jobs: int = 1) -> SweepResult:
             module=module.stem,
             file=str(module),
             qualname="serve",
-            kwargs={"path": SOCKET, "directory": "{dir}", **_LIMITS},
+            kwargs={"path": SOCKET, "directory": "{dir}"},
         ),
         ready=listening(SOCKET),
     )

@@ -25,5 +25,5 @@ class Spins(ForkingService):
     connection_type = ReadsOn
 
 
-def serve(path: str, directory: str, **limits: float) -> int:
-    return serve_with(Options(path=path, directory=directory, **limits), service_type=Spins)
+def serve(path: str, directory: str) -> int:
+    return serve_with(Options(path=path, directory=directory), service_type=Spins)

@@ -11,5 +11,5 @@ class Ends(ForkingService):
         raise error
 
 
-def serve(path: str, directory: str, **limits: float) -> int:
-    return serve_with(Options(path=path, directory=directory, **limits), service_type=Ends)
+def serve(path: str, directory: str) -> int:
+    return serve_with(Options(path=path, directory=directory), service_type=Ends)

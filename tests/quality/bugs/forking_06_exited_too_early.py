@@ -22,5 +22,5 @@ class TellsFirst(ForkingService):
         self.remove_directory(child.directory)
 
 
-def serve(path: str, directory: str, **limits: float) -> int:
-    return serve_with(Options(path=path, directory=directory, **limits), service_type=TellsFirst)
+def serve(path: str, directory: str) -> int:
+    return serve_with(Options(path=path, directory=directory), service_type=TellsFirst)

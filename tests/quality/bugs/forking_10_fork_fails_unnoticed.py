@@ -16,5 +16,5 @@ class Forgets(ForkingService):
         connection.close()
 
 
-def serve(path: str, directory: str, **limits: float) -> int:
-    return serve_with(Options(path=path, directory=directory, **limits), service_type=Forgets)
+def serve(path: str, directory: str) -> int:
+    return serve_with(Options(path=path, directory=directory), service_type=Forgets)
