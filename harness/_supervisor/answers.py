@@ -220,7 +220,8 @@ class Answers:
             self._signal(task, number)
             if interrupts:
                 self._answer(task, 0, _RESTART[BY_NR[nr].restart])
-            else:  # nothing would turn a restart into an answer: the program would see errno 512
+            elif nr not in SPECIAL or not self._special(task, nr, notif):
+                # Nothing would turn a restart into an answer: the program would see errno 512.
                 self._let_pass(task, notif)
 
     def _close_all_the_same(self, task: Task, notif: Notification) -> None:

@@ -175,6 +175,13 @@ def test_a_service_that_did_not_start_is_started_again(runner: Runner, fault: st
     assert statuses(result) == {FRESH: 0, RESTARTED: 0}
 
 
+@pytest.mark.parametrize("fault", ["listen@start=signal(WINCH)", "clone=signal(WINCH)"])
+def test_a_signal_that_nobody_minds_changes_nothing(runner: Runner, fault: str) -> None:
+    result = runner.run(_plan(ECHO, "controlled", workloads.ask, faults=(f"service:{fault}",)))
+    assert result.outcome.fired == (1,)
+    assert (result.outcome.status, statuses(result)) == (0, {"client/0": 0, FRESH: 0})
+
+
 @pytest.mark.parametrize("fault", ["service/0:recvfrom=hold", "service:accept4=hold"])
 def test_what_is_held_is_let_go_when_nobody_can_go_on(runner: Runner, fault: str) -> None:
     result = runner.run(_plan(ECHO, "controlled", workloads.ask, faults=(fault,)))
