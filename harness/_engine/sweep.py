@@ -6,6 +6,7 @@ everything is put into the order of the points before it is compared.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -171,6 +172,7 @@ def sweep(
     phases: Sequence[str] = PHASES,
     jobs: int = 1,
     cpus: Sequence[int] = (),
+    pool: Pool | None = None,
     budget_s: float | None = None,
     oracles: Sequence[Oracle] = (),
     on_progress: Callable[[Progress], None] | None = None,
@@ -182,7 +184,8 @@ def sweep(
     *plan* is the trial without faults; it must pass, and go the same way twice. *kinds* are words
     of `points.faults_at`. *roles* is a pattern, the subject's first task and what descends from it
     unless given; *calls* is as in a trigger. *jobs* trials run at once, on *cpus* in turn (all that
-    we may use, unless given). *budget_s* bounds the time by *clock* in seconds: no trial begins
+    we may use, unless given), or in *pool*, which is of no use any more when an error is raised or
+    the sweep was interrupted. *budget_s* bounds the time by *clock* in seconds: no trial begins
     after it. What is found is recorded in the directory *store*; None: nowhere. A KeyboardInterrupt
     ends it early, and is part of the result.
 
@@ -192,7 +195,7 @@ def sweep(
     began = clock()
     words = check_kinds(kinds)
     pattern = f"{plan.roots[0]}**" if roles is None else roles
-    with Pool(jobs, cpus) as pool:
+    with contextlib.nullcontext(pool) if pool else Pool(jobs, cpus) as pool:
         golden = _golden(pool, _watching(plan, pattern, calls), oracles)
         there = points(golden.trace, pattern, calls, phases)
         cases = _cases(there, words)

@@ -242,20 +242,24 @@ class Sweep(_Fixture):
         plan = self._or_end(lambda: self._plan(subject, clients, **more))
         names = self._or_end(lambda: _names(oracles))
         words = faults.split(",") if isinstance(faults, str) else faults
-        result = self._or_end(
-            lambda: sweep_(
-                plan,
-                kinds=[word.strip() for word in words],
-                roles=roles,
-                calls=calls,
-                phases=phases,
-                jobs=jobs or self._session.jobs,
-                cpus=self._session.cpus,
-                budget_s=budget_s,
-                oracles=oracles,
-                store=self._session.store,
-            )
-        )
+
+        def swept() -> SweepResult:
+            with self._session.pool(jobs or self._session.jobs) as pool:
+                return sweep_(
+                    plan,
+                    kinds=[word.strip() for word in words],
+                    roles=roles,
+                    calls=calls,
+                    phases=phases,
+                    pool=pool,
+                    budget_s=budget_s,
+                    oracles=oracles,
+                    store=self._session.store,
+                )
+
+        result = self._or_end(swept)
+        if result.interrupted is not None:
+            self._session.close()
         self._count(result)
         if check and (result.findings or result.inconclusive or result.interrupted):
             self._failed(result, plan, names)

@@ -3,13 +3,15 @@ run, and one runner."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from .._engine.golden import check_passes, golden_of
+from .._engine.pool import Pool
 from .._engine.runner import Runner
 from .._engine.store import DIRECTORY
 from .._engine.trial import TrialResult
@@ -48,6 +50,7 @@ class Session:
         self._is_at_root = here == root
         self._here = here
         self._runner: Runner | None = None
+        self._pools: dict[int, Pool] = {}
         self._golden: dict[str, list[TrialResult]] = {}
 
     def run(self, plan: TrialPlan) -> TrialResult:
@@ -61,6 +64,18 @@ class Session:
             raise
         self.tally.add(seconds=result.seconds)
         return result
+
+    @contextlib.contextmanager
+    def pool(self, jobs: int) -> Iterator[Pool]:
+        """The runners that all sweeps of *jobs* trials at once share: what they have imported is
+        imported once. After an error they are ended, for their answers may still come."""
+        if jobs not in self._pools:
+            self._pools[jobs] = Pool(jobs, self.cpus)
+        try:
+            yield self._pools[jobs]
+        except BaseException:
+            self._pools.pop(jobs).close()
+            raise
 
     def golden(self, plan: TrialPlan, oracles: Sequence[Oracle]) -> TrialResult:
         """What *plan*, which is without faults, gives: run once a session. Raises `HarnessError`
@@ -84,6 +99,8 @@ class Session:
         runner, self._runner = self._runner, None
         if runner is not None:
             runner.close()
+        while self._pools:
+            self._pools.popitem()[1].close()
 
 
 def without_faults(plan: TrialPlan) -> TrialPlan:
