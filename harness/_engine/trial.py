@@ -136,7 +136,7 @@ def run_trial(
     try:
         return _supervised(plan, trial, outputs, stop_fd, clock, began)
     finally:
-        world.kill()
+        world.kill(trial.execs.traced())
         trial.close()
         world.close()
         outputs.close()
@@ -172,7 +172,7 @@ def _supervised(
     waits = report(trial) if trial.ended != "exited" else trial.reason
     left = (task.name for task in trial.alive() if task.kernel_state() not in "ZX")
     leftovers = tuple(sorted(left))
-    world.kill()
+    world.kill(trial.execs.traced())
     outputs.close()
     after = view.nodes(world.layers)
     trace = trial.text()

@@ -26,6 +26,10 @@ class Execs:
         self._seized: dict[int, Task] = {}
         self._failed: set[int] = set()
 
+    def traced(self) -> set[int]:
+        """The threads that are seized, by any number that they may have by now."""
+        return {tid for task in self._seized.values() for tid in (task.tid, task.tgid)}
+
     def begin(self, task: Task) -> None:
         """Its execve is about to be let pass."""
         if task.tid in self._seized:

@@ -10,14 +10,16 @@ import resource
 import select
 import signal
 import socket
+from collections.abc import Collection
 from typing import Any
 
-from .._kernel import namespaces, process, seccomp
+from .._kernel import namespaces, process, ptrace, seccomp
 from ..errors import MachineError, SubjectError
 from . import init
 from .template import Template
 
 _PACKET = 65536
+_REAP_MS = 1
 _HAND_OVER_S = 30.0
 _NO_USERNS = (
     "sudo sysctl -w user.max_user_namespaces=15000 (and kernel.unprivileged_userns_clone=1, "
@@ -55,10 +57,11 @@ class World:
         answer: dict[str, Any] = json.loads(packet)
         return answer
 
-    def kill(self) -> None:
-        """Kill PID 1 and, with it, every process of the trial; return when they are gone."""
+    def kill(self, traced: Collection[int] = ()) -> None:
+        """Kill PID 1 and, with it, every process of the trial; return when they are gone. *traced*
+        are the threads that we trace."""
         if self.pid:
-            end(self.pid)
+            end(self.pid, traced)
             self.pid = 0  # a second SIGKILL could hit whoever has that number by then
 
     def close(self) -> None:
@@ -68,13 +71,30 @@ class World:
         os.close(self.layers)
 
 
-def end(pid: int) -> None:
-    """SIGKILL to *pid*, and wait for it: PID 1 is only reaped when all of its namespace is."""
+def end(pid: int, traced: Collection[int] = ()) -> None:
+    """SIGKILL to *pid*, and wait for it: PID 1 is only reaped when all of its namespace is, and
+    whom we trace only we can reap."""
     process.kill(pid, signal.SIGKILL)
     try:
-        os.waitpid(pid, 0)
+        if traced:
+            _reap(pid, traced)
+        else:
+            os.waitpid(pid, 0)
     except ChildProcessError:
         pass
+
+
+def _reap(pid: int, traced: Collection[int]) -> None:
+    pidfd = os.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        while not poll.poll(_REAP_MS):
+            for tid in traced:
+                ptrace.look(tid)
+    finally:
+        os.close(pidfd)
+    os.waitpid(pid, 0)
 
 
 def launch(plan: init.InitPlan, template: Template | None = None) -> World:

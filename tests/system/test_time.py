@@ -246,6 +246,16 @@ def test_the_end_of_a_wait_is_in_the_trace(runner: Runner) -> None:
     assert calls(result, "main", "wake") == ["main wake#1 - clock_nanosleep timeout"]
 
 
+@pytest.mark.parametrize("steps", range(1, 30))
+def test_a_trial_may_end_while_a_program_takes_the_place_of_another(
+    steps: int, runner: Runner
+) -> None:
+    """Then it is traced, and only who traces it can reap it."""
+    script = "exec sh -c 'exec /bin/true'"
+    result = runner.run(plan(*shell(script), step_limit=steps))
+    assert result.outcome.end in ("steps", "exited")
+
+
 def test_in_free_mode_time_is_real(runner: Runner) -> None:
     result = runner.run(plan(*shell("date +%Y%m%d; sleep 0.01"), mode="free"))
     assert exit_status(result) == 0
