@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 #: An example is three trials or more, so a quarter as many as elsewhere. The fixture `trial` keeps
 #: nothing from one example to the next.
 few = settings(
-    max_examples=settings.default.max_examples // 4 if settings.default else 25,
+    max_examples=settings.default.max_examples // 10 if settings.default else 10,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 

@@ -36,7 +36,7 @@ SEED = 7
 @pytest.fixture
 def trials(effort: Effort, record_property: Callable[[str, object], None]) -> int:
     """How often a trial is repeated: 50 times, unless CI must be quick."""
-    count = 50 if effort == "full" else 5
+    count = 50 if effort == "full" else 4
     record_property("trials", count)
     return count
 
@@ -94,12 +94,10 @@ def assert_all_equal(results: list[TrialResult]) -> None:
 def test_one_seed_gives_one_digest(
     runner: Runner,
     subject: Subject,
-    request: pytest.FixtureRequest,
     effort: Effort,
     record_property: Callable[[str, object], None],
 ) -> None:
-    busy = "busy" in request.node.name
-    trials = 50 if effort == "full" or (busy and subject is pipeline) else 20 if busy else 10
+    trials = 50 if effort == "full" else 10
     record_property("trials", trials)
     results = repeat(runner, subject(seed=SEED), trials)
     assert_all_equal(results)

@@ -459,7 +459,7 @@ def test_crash_after_leaves_the_effects_of_the_call_and_no_more(
     if what == "mkdir":
         command = ("/bin/mkdir", "a", "b")
     expected = 0 if what == "pipe write" else 137  # there a child dies, and cat has the last word
-    trials = 50 if mode == "controlled" or effort == "full" else 10
+    trials = 50 if effort == "full" else 10
     record_property("trials", trials)
     for _ in range(trials):
         result = runner.run(plan(*command, faults=[f"{where}=crash-after"], mode=mode))
