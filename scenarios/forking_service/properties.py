@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-#: An example is three trials or more, so a quarter as many as elsewhere. The fixture `trial` keeps
+#: An example is three trials or more, so a tenth as many as elsewhere. The fixture `trial` keeps
 #: nothing from one example to the next.
 few = settings(
     max_examples=settings.default.max_examples // 10 if settings.default else 10,
