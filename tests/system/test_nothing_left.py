@@ -338,7 +338,7 @@ def test_after_kill_9_of_a_command_line_that_is_stopped(mode: str, use: Use) -> 
 
 # ---- After kill -9 at random moments -------------------------------------------------------------
 
-VICTIMS = ("command line", "runner", "init", "both")
+TARGETS = ("command line", "runner", "init", "both")
 WORKS = {
     "busy": (("--", "sh", "-c", BUSY), 12),
     "held": (("--fault", "**:mkdir=hold", "--deadline", "100s", "--", "sh", "-c", HELD), 1),
@@ -352,7 +352,7 @@ WORKS = {
 }
 
 
-def _kill(use: Use, process: subprocess.Popen[bytes], victim: str) -> None:
+def _kill(use: Use, process: subprocess.Popen[bytes], target: str) -> None:
     runner = use.runner(process.pid)
     init = use.runner(runner) if runner else None
     chosen = {
@@ -360,7 +360,7 @@ def _kill(use: Use, process: subprocess.Popen[bytes], victim: str) -> None:
         "runner": [runner],
         "init": [init],
         "both": [process.pid, runner],
-    }[victim]
+    }[target]
     for pid in chosen:
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -369,41 +369,41 @@ def _kill(use: Use, process: subprocess.Popen[bytes], victim: str) -> None:
 
 @pytest.fixture
 def kills(effort: Effort, record_property: Callable[[str, object], None]) -> int:
-    """How often each victim is killed: 200 times in all, 24 when CI must be quick."""
+    """How often each target is killed: 200 times in all, 24 when CI must be quick."""
     count = 25 if effort == "full" else 3
     record_property("kills", count)
     return count
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
-def test_after_kill_9_when_it_has_said_something(victim: str, use: Use, kills: int) -> None:
+@pytest.mark.parametrize("target", TARGETS)
+def test_after_kill_9_when_it_has_said_something(target: str, use: Use, kills: int) -> None:
     """How many lines it has said decides the moment; the seed decides how many."""
     for number in range(kills):
-        rng = random.Random(f"{victim} {number}")
+        rng = random.Random(f"{target} {number}")
         work, mode = rng.choice(sorted(WORKS)), rng.choice(MODES)
         options, lines = WORKS[work]
         process = use.start("--mode", mode, *options)
         read_lines(process, rng.randint(1, lines))
-        _kill(use, process, victim)
+        _kill(use, process, target)
         _, err = process.communicate(timeout=60)
-        if victim in ("runner", "init") and process.returncode != 0:  # it may have been done
+        if target in ("runner", "init") and process.returncode != 0:  # it may have been done
             assert process.returncode == 125, err
             assert re.fullmatch(rb"harness: .*\n", err), err
         use.assert_nothing_left()
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
-def test_after_kill_9_at_any_moment(victim: str, use: Use, kills: int) -> None:
+@pytest.mark.parametrize("target", TARGETS)
+def test_after_kill_9_at_any_moment(target: str, use: Use, kills: int) -> None:
     """From the first instruction to the last: a seeded time after the start, by a clock that
     nothing else waits for."""
     for number in range(kills):
-        rng = random.Random(f"{victim} at {number}")
+        rng = random.Random(f"{target} at {number}")
         mode = rng.choice(MODES)
         process = use.start("--mode", mode, "--", "sh", "-c", "seq 200 | sort | tail -n 1")
         pidfd = os.pidfd_open(process.pid)
         select.select([pidfd], [], [], rng.uniform(0.0, 0.4))
         os.close(pidfd)
-        _kill(use, process, victim)
+        _kill(use, process, target)
         process.communicate(timeout=60)
         use.assert_nothing_left()
 
