@@ -81,9 +81,8 @@ def spins():
 
 
 def tosses_a_coin():
-    for _ in range(64):
-        if os.urandom(1)[0] % 2:
-            os.sync()
+    for toss in os.urandom(64):
+        os.sync() if toss % 2 else os.getppid()
     os.mkdir("/trial/made")
 
 
