@@ -37,10 +37,14 @@ def runner() -> Iterator[Runner]:
 
 
 @pytest.fixture(scope="session")
-def bench(request: pytest.FixtureRequest, runner: Runner) -> Bench:
-    """Tries subjects; recordings of failures go to .harness/ of the project."""
+def bench(request: pytest.FixtureRequest, runner: Runner, effort: str) -> Bench:
+    """Tries subjects; recordings of failures go to .harness/ of the project.
+
+    These programs are others' and change rarely: at each third call in the size for CI.
+    """
     folder = request.config.rootpath / DIRECTORY
-    return Bench(runner, folder, request.config.stash[_TALLY], _own_cpu())
+    step = 1 if effort == "full" else 3
+    return Bench(runner, folder, request.config.stash[_TALLY], _own_cpu(), step)
 
 
 def _own_cpu() -> int:

@@ -54,7 +54,7 @@ class Inner:
 
 def replay_lines(result: pytest.RunResult) -> list[str]:
     """The ids, or paths, in the lines that repeat what was found."""
-    # pytest's summary has them once more where the variable CI is set, and shortened where it is not.
+    # pytest's summary has them again: in full where the variable CI is set, else shortened.
     reports, _, _ = result.stdout.str().partition("= short test summary info =")
     return re.findall(r"^  repeat: harness replay (.*)$", reports, re.MULTILINE)
 

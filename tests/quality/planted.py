@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness import Subject, listening
 from harness._engine import store
@@ -21,6 +22,7 @@ from harness.workload import Workload
 from scenarios.forking_service.workloads import SOCKET, runs, says_hello
 
 BUGS = Path(__file__).with_name("bugs")
+#: How often a recording is replayed, in the full size.
 REPLAYS = 20
 #: A trial without a fault has some 300 events, so whoever makes ten times as many spins.
 _STEPS = 3000
@@ -92,7 +94,7 @@ def hunt(bug: Bug, folder: Path, jobs: int = 1) -> Hunt | None:
     )
 
 
-def search(source: str, folder: Path, jobs: int = 1) -> SweepResult:
+def search(source: str, folder: Path, jobs: int = 1, **options: Any) -> SweepResult:
     """The sweep of the service that *source* has, to its first finding."""
     module = folder / "planted_service.py"
     module.write_text(source, encoding="utf-8")
@@ -112,6 +114,7 @@ def search(source: str, folder: Path, jobs: int = 1) -> SweepResult:
         jobs=jobs,
         store=str(folder / "store"),
         on_progress=stop_at_the_first,
+        **options,
     )
 
 
@@ -121,9 +124,9 @@ def stop_at_the_first(progress: Progress) -> None:
         raise KeyboardInterrupt  # as a user would; what was found is kept
 
 
-def again(caught: Hunt) -> list[Replay]:
+def again(caught: Hunt, times: int = REPLAYS) -> list[Replay]:
     """The recording, replayed."""
-    return [*replay(caught.recording, REPLAYS)]
+    return [*replay(caught.recording, times)]
 
 
 def mend(caught: Hunt) -> Replay:
