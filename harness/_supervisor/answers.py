@@ -91,7 +91,7 @@ class Answers:
         if task.wait is not None:
             assert self._trial.time is not None
             is_over = task.wait.deadline <= self._trial.time.now
-            return is_over or task.signalled or task.wait.ready()
+            return is_over or task.signalled or task.wait.is_ready(self._trial.moment)
         if not task.waiting:
             return True
         return is_ready(BY_NR[task.call[3]], task.call[6:], tgid=task.tgid)
@@ -105,7 +105,7 @@ class Answers:
             return False
         if nr in TIMED:
             try:
-                wait = wait_of(task, time)
+                wait = wait_of(task, time, self._trial.moment)
             except OSError:
                 return False  # it is gone
             if wait is None:
@@ -131,7 +131,7 @@ class Answers:
         left = wait.deadline - self._trial.time.now
         task.wait = None
         signalled, task.signalled = task.signalled, False
-        if wait.ready():
+        if wait.is_ready(self._trial.moment):
             self._trial.tell(task.name, "wake", task.call_name, "ready")
             if wait.value is None:
                 self._let_pass(task, notif)

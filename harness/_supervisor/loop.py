@@ -46,8 +46,10 @@ def run_controlled(
     end = limits.clock() + limits.deadline_ns
     phases.begin()
     looked_again = False
+    still = False  # quiescent, and nobody was let go since
     while not trial.is_over():
-        quiet = wait_until_quiescent(trial, intake, lambda: limits.clock() > end)
+        quiet = still or wait_until_quiescent(trial, intake, lambda: limits.clock() > end)
+        still = False
         trial.has_listened()
         if trial.is_over() or phases.advance():
             continue
@@ -57,7 +59,9 @@ def run_controlled(
             trial.end("steps")
         elif candidates := _candidates(trial, answers):
             looked_again = False
-            answers.release(scheduler.choose(candidates))
+            task = scheduler.choose(candidates)
+            answers.release(task)
+            still = task.wait is not None and not trial.disturbed
             if trial.time is not None:
                 trial.time.step()
         elif not looked_again and _kernel_may_act(trial, phases):
@@ -65,6 +69,7 @@ def run_controlled(
             looked_again = not intake.pump(_LOOK_AGAIN_MS)
         elif trial.pass_time():
             looked_again = False
+            still = not trial.disturbed
         elif phases.phase == "settle":
             trial.end("exited")
         elif outside_may_act or may_wake_by_itself(trial):

@@ -70,6 +70,7 @@ def wait_until_quiescent(trial: Trial, intake: Intake, expired: Callable[[], boo
             if trial.disturbed:
                 _note_signals(trial)
             trial.disturbed = False
+            trial.moment += 1
             return True
     return False
 

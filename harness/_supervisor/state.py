@@ -70,6 +70,7 @@ class Trial:
         self.until = FOR_EVER  # the trial's time does not go further
         self.steps_before = 0  # the last time that time passed
         self.in_real_time = False  # with the supervisor, on one processor
+        self.moment = 0  # how many times everybody has stood still
         self.disturbed = False  # something may have killed parked tasks: look at them too
         self.timers = False  # a timer may wake a task without anybody's call
         self.statuses: dict[str, int] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from .._kernel.memory import Memory
 from .._kernel.seccomp import Notification
@@ -20,7 +21,17 @@ from .virtual_time import Wait
 _FLAGS = 6  # of the fields that follow the command's name
 _IGNORED_BY_DEFAULT = frozenset((signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH))
 _PF_FORKNOEXEC = 0x40  # <linux/sched.h>
+_STATUS_MAX = 1 << 14  # some 1,500 bytes, but for the longest lists of groups
 PARKED, FREE, HELD, GONE = "parked", "free", "held", "gone"
+
+
+class Signals(NamedTuple):
+    """Sets of signals, as bits: number n is bit n - 1."""
+
+    pending: int
+    blocked: int
+    ignored: int
+    caught: int
 
 
 class Task:
@@ -39,6 +50,7 @@ class Task:
         "signalled",
         "stat_fd",
         "state",
+        "status_fd",
         "syscall_fd",
         "tgid",
         "tid",
@@ -69,7 +81,8 @@ class Task:
         self.interrupted: tuple[tuple[int, ...], int] | None = None
         self.image: Memory | None = None
         self.stat_fd = _open(tid, "stat")
-        self.syscall_fd: int | None = None  # opened when it is needed
+        self.syscall_fd: int | None = None  # opened when it is needed, as the next
+        self.status_fd: int | None = None
 
     @property
     def name(self) -> str:
@@ -116,36 +129,38 @@ class Task:
             return True
         return not int(data[data.rindex(b")") + 2 :].split()[_FLAGS]) & _PF_FORKNOEXEC
 
-    def _masks(self) -> dict[bytes, int] | None:
-        """Its sets of signals by the names of proc_pid_status(5); None when it is gone."""
-        masks = dict.fromkeys((b"SigPnd", b"ShdPnd", b"SigBlk", b"SigIgn", b"SigCgt"), 0)
+    def _signals(self) -> Signals | None:
+        """What it is told, blocks, ignores and catches; None when it is gone."""
+        if self.status_fd is None:
+            self.status_fd = _open(self.tid, "status")
         try:
-            with open(f"/proc/{self.tid}/status", "rb") as file:
-                for line in file:
-                    name, _, value = line.partition(b":")
-                    if name in masks:
-                        masks[name] = int(value, 16)
+            status = os.pread(self.status_fd, _STATUS_MAX, 0)
         except OSError:
             return None
-        return masks
+        # Five lines that follow each other, each a name of six letters and 16 digits.
+        first = status.index(b"\nSigPnd:") + 9
+        own, shared, blocked, ignored, caught = (
+            int(status[at : at + 16], 16) for at in range(first, first + 125, 25)
+        )
+        return Signals(own | shared, blocked, ignored, caught)
 
     def pending_signals(self) -> int:
         """The signals that wait to be taken, as a set of bits: also those that are blocked."""
-        masks = self._masks()
-        return masks[b"SigPnd"] | masks[b"ShdPnd"] if masks else 0
+        signals = self._signals()
+        return signals.pending if signals else 0
 
     def is_interrupted(self, blocked: int | None = None) -> bool:
         """Whether a signal waits that would end a call it sleeps in. *blocked*: the signals that
         are blocked while it does, when the call itself says so."""
-        masks = self._masks()
-        if masks is None:
+        signals = self._signals()
+        if signals is None:
             return False
         if blocked is None:
-            blocked = masks[b"SigBlk"]
-        pending = (masks[b"SigPnd"] | masks[b"ShdPnd"]) & ~blocked & ~masks[b"SigIgn"]
+            blocked = signals.blocked
+        pending = signals.pending & ~blocked & ~signals.ignored
         while pending:
             number = (pending & -pending).bit_length()
-            if masks[b"SigCgt"] >> number - 1 & 1 or number not in _IGNORED_BY_DEFAULT:
+            if signals.caught >> number - 1 & 1 or number not in _IGNORED_BY_DEFAULT:
                 return True
             pending &= pending - 1
         return False
@@ -153,13 +168,13 @@ class Task:
     def acts_on(self, number: int) -> bool:
         """Whether signal *number*, sent now, does anything now: it is neither blocked nor ignored.
         Source: proc_pid_status(5)."""
-        masks = self._masks()
-        if masks is None:
+        signals = self._signals()
+        if signals is None:
             return True  # it is gone
         bit = 1 << number - 1
-        if (masks[b"SigBlk"] | masks[b"SigIgn"]) & bit:
+        if (signals.blocked | signals.ignored) & bit:
             return False
-        return bool(masks[b"SigCgt"] & bit) or number not in _IGNORED_BY_DEFAULT
+        return bool(signals.caught & bit) or number not in _IGNORED_BY_DEFAULT
 
     def memory(self) -> Memory:
         """The memory of the program it runs now. `OSError` when it is gone."""
@@ -177,10 +192,10 @@ class Task:
         """Give up all descriptors on it."""
         self.state = GONE
         self.forget_image()
-        for fd in (self.stat_fd, self.syscall_fd):
+        for fd in (self.stat_fd, self.syscall_fd, self.status_fd):
             if fd is not None and fd >= 0:
                 os.close(fd)
-        self.stat_fd, self.syscall_fd = -1, None
+        self.stat_fd, self.syscall_fd, self.status_fd = -1, None, None
 
 
 def _open(tid: int, name: str) -> int:

@@ -70,7 +70,17 @@ class Wait:
     and *over* is (result, errno) of it.
     """
 
-    __slots__ = ("blocked", "deadline", "expire", "interrupted", "over", "ready", "value")
+    __slots__ = (
+        "_looked",
+        "_was_ready",
+        "blocked",
+        "deadline",
+        "expire",
+        "interrupted",
+        "over",
+        "ready",
+        "value",
+    )
 
     def __init__(
         self,
@@ -94,3 +104,10 @@ class Wait:
         self.value = value
         #: The signals that are blocked meanwhile; None: those that are blocked anyway.
         self.blocked = blocked
+        self._looked, self._was_ready = -1, False
+
+    def is_ready(self, moment: int) -> bool:
+        """*ready*, asked once in a *moment*: while nobody runs the answer stays."""
+        if self._looked != moment:
+            self._looked, self._was_ready = moment, self.ready()
+        return self._was_ready

@@ -32,15 +32,16 @@ Wanted = Sequence[tuple[int, int]]
 Memo = tuple[int, ...]
 
 
-def wait_of(task: Task, time: VirtualTime) -> Wait | None:
+def wait_of(task: Task, time: VirtualTime, moment: int) -> Wait | None:
     """The wait that the call of *task* is; None when it has no limit in time, or would not wait, or
-    the kernel will refuse it. Raises `OSError` when the task is gone."""
+    the kernel will refuse it. *moment*: see `Wait.is_ready`. Raises `OSError` when the task is
+    gone."""
     assert task.call is not None
     make = _WAITS.get(task.call[3])
     if make is None:
         return None
     wait = make(task, time, task.call[_ARGS:])
-    if wait is None or wait.ready() or task.is_interrupted(wait.blocked):
+    if wait is None or wait.is_ready(moment) or task.is_interrupted(wait.blocked):
         return None
     wait.deadline = _kept(task, wait.deadline)
     return wait
