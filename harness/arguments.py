@@ -146,6 +146,8 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         usage="harness replay [OPTION ...] [ID | FILE | DIR | latest]",
         description=(
             "Run a recording again and judge it: REPRODUCED, FIXED, CHANGED or INCONCLUSIVE. "
+            "Where it goes another way, the first event that differs is shown, and what has "
+            "changed since: programs, libraries, the kernel. "
             "Without a name: every recording in .harness/. Data files are as they were recorded; "
             "the program is the one that is here now. "
             "Exit status: 0 nothing found or fixed; 1 a finding; 2 usage; 3 it cannot be said."
@@ -155,7 +157,7 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
     again.add_argument(
         "--exact",
         action="store_true",
-        help="a trace that differs from the recorded one is an error (3)",
+        help="what goes another way than the recorded run is DIVERGED (3), whatever is found",
     )
     _add_oracle(again.add_argument)
     again.add_argument(

@@ -210,15 +210,17 @@ def _replay(options: argparse.Namespace) -> int:
         if options.exact and recording.schedule.mode == "free":
             raise UsageError(f"{path}: free mode cannot repeat a trace: leave --exact out")
         _announce(str(path), recording)
-        replays = list(replay(recording, options.times, oracles))
+        replays = list(replay(recording, options.times, oracles, exact=options.exact))
         for one in _distinct(replays):
             count = sum(_key(other) == _key(one) for other in replays)
             times = f" {count}/{len(replays)}" if len(replays) > 1 else ""
             said = [f"{one.word}{times}: {one.reason}"]
             said += one.divergence.split("\n") if one.divergence else []
+            said += [f"  changed since the recording: {what}" for what in one.changed]
+            if one.divergence and not one.changed:
+                said.append("  changed since the recording: nothing that it knows of")
             print_lines(said)
-            diverged = 3 if options.exact and one.divergence else 0
-            worst = max(worst, one.exit_status, diverged)
+            worst = max(worst, one.exit_status)
     return worst
 
 

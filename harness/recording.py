@@ -10,6 +10,7 @@ from typing import Self
 
 from harness.calls import signal_name, signal_number
 from harness.errors import RecordingError, quoted
+from harness.fingerprint import Fingerprint
 from harness.schedule import Schedule, check_role
 from harness.strict import (
     Keys,
@@ -199,7 +200,8 @@ class Recording:
     in base64; None is /dev/null. *ready* is what `--ready` was given, *stop* a signal's name
     without SIG. *golden* is the outcome of the fault-free run, when there was one. *digest* is the
     trace's, as the version that recorded it computed it. *program* is the SHA-256 of the file that
-    the command named first."""
+    the command named first. *fingerprint* is the machine that made it; None where it is older than
+    fingerprints are."""
 
     command: tuple[str, ...]
     function: Workload | None = None
@@ -225,6 +227,7 @@ class Recording:
     inputs: tuple[InputFile, ...] = ()
     versions: Versions
     program: str
+    fingerprint: Fingerprint | None = None
 
     def __post_init__(self) -> None:
         if self.function is None:
@@ -304,6 +307,7 @@ class Recording:
             "golden": None if self.golden is None else self.golden.to_json(),
             "versions": self.versions.to_json(),
             "program": self.program,
+            "fingerprint": None if self.fingerprint is None else self.fingerprint.to_json(),
             "inputs": [file.to_json() for file in self.inputs],
             "digest": self.digest,
             "trace": self.trace.to_json(),
@@ -315,7 +319,7 @@ class Recording:
         names = (
             "format command function clients python_path recovers environment cwd home bind"
             " host_network stdin ready stop deadline_s step_limit schedule verdict expected golden"
-            " versions program inputs digest trace"
+            " versions program fingerprint? inputs digest trace"
         )
         keys = Keys(obj, where, RecordingError, names)
         return keys.make(
@@ -341,6 +345,7 @@ class Recording:
             golden=keys.read_or_null("golden", Outcome.from_json),
             versions=keys.read("versions", Versions.from_json),
             program=keys.take("program", str),
+            fingerprint=keys.read_or_null("fingerprint", Fingerprint.from_json),
             inputs=keys.read_all("inputs", InputFile.from_json),
             digest=keys.take("digest", str),
             trace=keys.read("trace", Trace.from_json),

@@ -163,8 +163,8 @@ class Keys:
         return None if self._members[key] is None else self.take(key, kind)
 
     def read_or_null(self, key: str, reader: Reader[T]) -> T | None:
-        """As read(), where null means none."""
-        return None if self._members[key] is None else self.read(key, reader)
+        """As read(), where null means none; so does a key that may be missing and is."""
+        return None if self._members.get(key) is None else self.read(key, reader)
 
     def take_mode(self, key: str) -> int:
         """The permission bits that mode_to_json() wrote."""

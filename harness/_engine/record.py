@@ -16,6 +16,7 @@ from ..strict import sha256_of
 from ..subject import TrialPlan
 from ..trace import Trace
 from ..verdict import Outcome, Verdict
+from .fingerprints import digest_of, fingerprint_of, program_path
 from .trial import TrialResult
 
 _INPUTS_MAX = 100
@@ -63,6 +64,7 @@ def record(
             faultharness=__version__, python=platform.python_version(), kernel=platform.release()
         ),
         program=program_digest(plan),
+        fingerprint=fingerprint_of(plan, result.trace),
     )
 
 
@@ -157,16 +159,5 @@ def read_input(path: str) -> InputFile | None:
 
 def program_digest(plan: TrialPlan) -> str:
     """SHA-256 of the file that the command names first, or that has the function, as this host has
-    it."""
-    name = plan.function.file if plan.function else plan.command[0]
-    search = plan.environment.get("PATH", "").split(":")
-    places = (
-        [os.path.join(plan.cwd, name)] if "/" in name else [os.path.join(d, name) for d in search]
-    )
-    for path in places:
-        try:
-            with open(path, "rb") as file:
-                return sha256_of(file.read())
-        except OSError:
-            continue
-    return sha256_of(b"")
+    it; of nothing when there is none."""
+    return digest_of(program_path(plan)) or sha256_of(b"")

@@ -19,6 +19,7 @@ def show(recording: Recording, *, whole: bool = False) -> str:
         f"verdict   {recording.verdict.describe()}",
         f"outcome   {recording.expected.describe()}",
         f"made with {recording.versions.describe()}{_digest(recording)}",
+        *([f"made on   {recording.fingerprint.describe()}"] if recording.fingerprint else []),
         "",
     ]
     events = recording.trace.events

@@ -20,6 +20,7 @@ from harness.fault import (
     ShortFault,
     SignalFault,
 )
+from harness.fingerprint import Fingerprint
 from harness.history import Operation, Result
 from harness.recording import (
     ClientCommand,
@@ -281,6 +282,15 @@ input_files = st.builds(
     InputFile, path=paths, mode=modes, sha256=digests, content=st.none(), program=st.booleans()
 )
 
+fingerprints = st.builds(
+    Fingerprint,
+    machine=os_text,
+    processor=os_text,
+    processors=st.integers(1, 1 << 20),
+    as_root=st.booleans(),
+    files=st.dictionaries(paths, digests, max_size=3).map(lambda found: (*found.items(),)),
+)
+
 
 @st.composite
 def recordings(draw: st.DrawFn) -> Recording:
@@ -314,6 +324,7 @@ def recordings(draw: st.DrawFn) -> Recording:
         inputs=draw(_some(input_files)),
         versions=Versions(faultharness=draw(os_text), python="3.11.2", kernel="6.18.0"),
         program=draw(digests),
+        fingerprint=draw(st.none() | fingerprints),
     )
 
 

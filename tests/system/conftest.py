@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from harness._engine.runner import Runner
+from tests.system.recorded import Case
 from tests.system.support import Watched
 
 CProgram = Callable[..., str]
@@ -53,3 +56,24 @@ def c_program(tmp_path_factory: pytest.TempPathFactory) -> CProgram:
         return str(program)
 
     return compiled
+
+
+@pytest.fixture(scope="module")
+def case_of_the_module(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return Case(tmp_path_factory.mktemp("recorded") / "case")
+
+
+@pytest.fixture
+def case(case_of_the_module: Case) -> Case:
+    """As it was made, whatever the test before did."""
+    case_of_the_module.lay_out()
+    case_of_the_module.file.write_text(case_of_the_module.text)
+    shutil.rmtree(case_of_the_module.file.parent / ".harness", ignore_errors=True)
+    return case_of_the_module
+
+
+@pytest.fixture
+def plain(case_of_the_module: Case) -> dict[str, Any]:
+    """A good recording, to be changed."""
+    made: dict[str, Any] = json.loads(case_of_the_module.text)
+    return made

@@ -21,6 +21,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "history",
         "verdict",
         "workload",
+        "fingerprint",
         "recording",
     ),
     (
@@ -71,6 +72,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (
         "_engine.trial",
         "_engine.runner",
+        "_engine.fingerprints",
         "_engine.record",
         "_engine.replay",
         "_engine.store",
