@@ -113,7 +113,12 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         metavar="FILE",
         help="faults, switches and limits from a JSON file",
     )
-    add("--seed", type=int, metavar="N", help="draw from N which task goes next at each step")
+    add(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="draw from N what is random, and which task goes next at each step",
+    )
     add(
         "--mode",
         choices=("controlled", "free"),

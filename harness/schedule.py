@@ -289,8 +289,8 @@ class Limit:
 class Schedule:
     """What is generated, shrunk and saved. Where two entries meet at one event, the first holds.
 
-    *seed* is what the random policy draws from. *clock_start* is what the clock
-    shows when the trial begins, in controlled mode."""
+    *seed* is what the random policy draws from, and what is random in controlled mode.
+    *clock_start* is what the clock shows when the trial begins, in controlled mode."""
 
     mode: Mode = "controlled"
     seed: int = 0

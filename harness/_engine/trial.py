@@ -154,6 +154,8 @@ def _supervised(
     intake, answers = Intake(trial, outputs), Answers(trial)
     if stop_fd is not None:
         intake.watch(stop_fd)
+    if plan.stdin is None:
+        trial.entropy.notice([os.fsencode(os.readlink("/proc/self/fd/0"))])
     before = view.nodes(world.layers)
     phases = Phases(trial, answers, signal_number(plan.stop))
     limits = Limits(int(plan.deadline_s * 1e9), plan.step_limit, clock)

@@ -111,8 +111,9 @@ class Trial(_Fixture):
         fault did not fire; not with *check* false.
 
         *faults* are as on the command line, `service/0:write#2=ENOSPC`, or values; they come after
-        those of *schedule*. With a *seed*, who goes next is drawn from it. *oracles* of yours judge
-        too. When the clients are done, one more is served, unless *recovers* is false."""
+        those of *schedule*. From a *seed* is drawn who goes next, and what is random. *oracles* of
+        yours judge too. When the clients are done, one more is served, unless *recovers* is
+        false."""
         __tracebackhide__ = True
         plan, golden = self._or_end(
             lambda: self._prepared(

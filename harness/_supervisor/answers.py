@@ -76,11 +76,12 @@ class Answers:
                 paths = read_paths(notif, task.memory())
             except OSError:
                 pass  # it is gone; the answer will tell
+            self._trial.entropy.notice(paths)
         due = self._trial.core.chosen(task.due) if task.due else None
         task.due = ()
         if due is not None:
             self._fault(task, due, notif, paths)
-        elif self._is_about_time(task, nr, notif, paths):
+        elif self._is_the_trials(task, nr, notif, paths):
             pass
         elif nr not in SPECIAL or not self._special(task, nr, notif):
             self._proceed(task, notif, paths)
@@ -96,12 +97,12 @@ class Answers:
             return True
         return is_ready(BY_NR[task.call[3]], task.call[6:], tgid=task.tgid)
 
-    # Calls that have to do with time
+    # Calls that the trial answers, not the kernel
 
-    def _is_about_time(self, task: Task, nr: int, notif: Notification, paths: Paths) -> bool:
+    def _is_the_trials(self, task: Task, nr: int, notif: Notification, paths: Paths) -> bool:
         """Answer such a call, or keep it parked until it is over; False when it is none."""
-        time, timers = self._trial.time, self._trial.timers_set
-        if time is None or timers is None:
+        time = self._trial.time
+        if time is None:
             return False
         if nr in TIMED:
             try:
@@ -116,15 +117,26 @@ class Answers:
             task.role.total += 1  # its end is an event of its own
             task.total = task.role.total
             return True
-        answer = timers.answer(task)
+        answer = self._trial.own_answer(task)
         if answer is None:
             return False
         self._record(task, "-", notif, paths)
+        self._give(task, answer)
+        return True
+
+    def _give(self, task: Task, answer: tuple[int, int]) -> None:
         if answer is GIVEN:
             self._let_go(task)
         else:
             self._answer(task, *answer)
-        return True
+
+    def _carry_out(self, task: Task, notif: Notification) -> None:
+        """Let the call do what it would have done without a fault."""
+        answer = self._trial.own_answer(task)
+        if answer is None:
+            self._let_pass(task, notif)
+        else:
+            self._give(task, answer)
 
     def _end_wait(self, task: Task, wait: Wait, notif: Notification) -> None:
         assert self._trial.time is not None
@@ -222,7 +234,7 @@ class Answers:
                 self._answer(task, 0, _RESTART[BY_NR[nr].restart])
             elif nr not in SPECIAL or not self._special(task, nr, notif):
                 # Nothing would turn a restart into an answer: the program would see errno 512.
-                self._let_pass(task, notif)
+                self._carry_out(task, notif)
 
     def _close_all_the_same(self, task: Task, notif: Notification) -> None:
         """The kernel closes even when close(2) fails. We cannot make the task do it, but a dummy
@@ -257,6 +269,12 @@ class Answers:
     def _shorten(
         self, task: Task, due: Armed, count: int, notif: Notification, paths: Paths
     ) -> None:
+        if self._trial.time is not None and (answer := self._trial.entropy.answer(task, count)):
+            self._trial.core.fire(due)
+            self._record(task, f"short:{count}", notif, paths)
+            self._answer(task, *answer)
+            return
+
         def give(fd: int, cloexec: bool) -> int:
             return self._listener.add_fd(notif[0], fd, cloexec=cloexec)
 
@@ -274,7 +292,8 @@ class Answers:
                 task.state = PARKED
                 self._trial.parked.append(task)
         elif done.kind == "continue":
-            self._proceed(task, notif, paths)
+            self._record(task, "-", notif, paths)
+            self._carry_out(task, notif)
         else:
             self._trial.core.fire(due)
             self._record(task, f"short:{count}", notif, paths)
@@ -339,7 +358,7 @@ class Answers:
         """No fault any more: carry out the call at which *task* has been held; and one that is not
         done yet does not end in a crash."""
         if task.state == HELD and task.call is not None:
-            self._let_pass(task, task.call)
+            self._carry_out(task, task.call)
         if task.after == "crash" and task.fired is not None:
             self._trial.core.take_back(task.fired)
             task.after = ""

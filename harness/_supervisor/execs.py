@@ -1,5 +1,6 @@
 """New programs: stopped between execve(2) and their first instruction, so that their vDSO can be
-overwritten and they read the clock by system calls.
+overwritten, and they read the clock by system calls; and with it the bytes that are random in them
+from the start.
 
 A task whose execve is let pass is seized; when it has executed, it is patched and given up. When
 the execve failed it is stopped at its next call and given up.
@@ -9,19 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .._kernel import ptrace, vdso
+from .._kernel import auxv, ptrace, vdso
+from .._kernel.memory import Memory
 from .tasks import Task
 
 
 class Execs:
     """The tasks that are between two programs.
 
-    *executed* is told of each that has begun another one, *weaker* why a program reads the real
-    clock, if one does.
+    *executed* is told of each that has begun another one, *drawn* says which 16 bytes are random in
+    it, *weaker* is told why a program reads the real clock, if one does.
     """
 
-    def __init__(self, executed: Callable[[Task], None], weaker: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        executed: Callable[[Task], None],
+        drawn: Callable[[Task], bytes],
+        weaker: Callable[[str], None],
+    ) -> None:
         self._executed = executed
+        self._drawn = drawn
         self._weaker = weaker
         self._seized: dict[int, Task] = {}
         self._failed: set[int] = set()
@@ -85,7 +93,15 @@ class Execs:
 
     def _patch(self, pid: int, task: Task) -> None:
         try:
-            vdso.patch(pid)
+            found = auxv.read(pid)
+            memory = Memory(pid)
+            try:
+                if base := found.get(auxv.AT_SYSINFO_EHDR):
+                    vdso.patch(memory.fd, base)
+                if address := found.get(auxv.AT_RANDOM):
+                    memory.write(address, self._drawn(task))
+            finally:
+                memory.close()
         except OSError as error:
             self._weaker(f"{task.name} reads the real clock: vDSO: {error.strerror}")
 

@@ -19,8 +19,8 @@ _LIFE = ("execve", "execveat", "exit", "exit_group")
 #: A child gets its limits at its first trapped call: no call that a limit changes may come before.
 _LIMITED = ("brk", "mmap", "mremap", "mlock", "getrlimit", "setrlimit", "prlimit64")
 
-#: What the vDSO, once overwritten, does by call.
-_CLOCKS = ("clock_gettime", "gettimeofday", "time")
+#: What the vDSO, once overwritten, does by call: the clock is read, random bytes are drawn.
+_HELD = ("clock_gettime", "gettimeofday", "time", "getrandom")
 
 _TESTS = {
     # init's hand-over of the listener must not wait for an answer by the one who waits for the
@@ -63,7 +63,7 @@ def traps_of(schedule: Schedule, *, watch_listen: bool) -> Traps:
     traps = {NR[name]: _TESTS.get(NR[name], ()) for name in names}
     traps[HYPERCALL] = ()
     if schedule.mode == "controlled":
-        traps |= {NR[name]: () for name in _CLOCKS}
+        traps |= {NR[name]: () for name in _HELD}
     if "seccomp" in {name for at in schedule.faults for name in at.calls()}:
         traps[NR["seccomp"]] = ()
     return traps

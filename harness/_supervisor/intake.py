@@ -17,15 +17,16 @@ from .._kernel.hypercall import NUMBER as HYPERCALL
 from .._kernel.seccomp import Notification
 from .._kernel.uapi import AUDIT_ARCH_X86_64
 from ..calls import numbers
+from .entropy import GETRANDOM
 from .outputs import Outputs
 from .state import Trial
 from .tasks import FREE, PARKED, Task, children_of, kinship_of
-from .timers import Timers
 
 CLONES = numbers("clone clone3 fork vfork")
 EXECS = numbers("execve execveat")
 ENDS = numbers("exit exit_group")
-CLOCKS = numbers("clock_gettime gettimeofday time")
+#: Calls that nobody else can notice, and that the trial answers: no events, unless a fault asks.
+QUIET = numbers("clock_gettime gettimeofday time getrandom")
 
 
 class Intake:
@@ -118,6 +119,10 @@ class Intake:
             self._trial.limit(task)
             self._listener.answer(notif[0], 0)
             return
+        elif task.role is not None and notif[3] == GETRANDOM and self._trial.time is not None:
+            task.call = notif  # Python draws after each fork, and this is one
+            self._answer_quietly(task)
+            return
         if task.role is None and notif[3] in CLONES:
             self._trial.cloning = task
         try:
@@ -152,8 +157,8 @@ class Intake:
             )
             return
         nr = notif[3]
-        if nr in CLOCKS and trial.timers_set is not None and nr not in role.armed:
-            self._show_clock(task, trial.timers_set)
+        if nr in QUIET and trial.time is not None and nr not in role.armed:
+            self._answer_quietly(task)
             return
         task.due = trial.core.count(role, nr)
         task.nth = role.counts[nr]
@@ -166,10 +171,9 @@ class Intake:
             task.state = PARKED
             trial.parked.append(task)
 
-    def _show_clock(self, task: Task, timers: Timers) -> None:
-        """To read the clock is no event: nobody else can notice."""
+    def _answer_quietly(self, task: Task) -> None:
         assert task.call is not None
-        answer = timers.answer(task)
+        answer = self._trial.own_answer(task)
         try:
             if answer is None:
                 self._listener.proceed(task.call[0])

@@ -13,10 +13,12 @@ from ..schedule import Schedule, role_matches
 from ..trace import Event, Trace, path_arg
 from .core import Core, Role
 from .decode import event
+from .entropy import Entropy
 from .execs import Execs
 from .launch import World
+from .randomness import Randomness, fraction_ns
 from .tasks import PARKED, Task
-from .timers import Timers
+from .timers import Answer, Timers
 from .virtual_time import VirtualTime
 
 FOR_EVER = 1 << 62  # nanoseconds
@@ -66,7 +68,9 @@ class Trial:
         #: The time that the trial goes by, and what hangs on it; None in free mode.
         self.time: VirtualTime | None = None
         self.timers_set: Timers | None = None
-        self.execs = Execs(self._executed, self._weaker)
+        #: What is random in it; not used in free mode.
+        self.entropy = Entropy(Randomness(schedule.seed))
+        self.execs = Execs(self._executed, self.entropy.of_program, self._weaker)
         self.until = FOR_EVER  # the trial's time does not go further
         self.steps_before = 0  # the last time that time passed
         self.in_real_time = False  # with the supervisor, on one processor
@@ -78,7 +82,7 @@ class Trial:
         self.reason = ""
         self.refusal: SubjectError | None = None
         if schedule.mode == "controlled":
-            self.time = VirtualTime(schedule.clock_start)
+            self.time = VirtualTime(schedule.clock_start, fraction_ns(schedule.seed))
             self.timers_set = Timers(self.time, self._give)
         self._marks: dict[tuple[str, str], int] = {}
 
@@ -129,6 +133,13 @@ class Trial:
     def alive(self) -> list[Task]:
         """The subject's and the clients' tasks, in order of birth."""
         return [task for task in self.tasks.values() if task.role is not None]
+
+    def own_answer(self, task: Task) -> Answer:
+        """What the trial itself answers to the call of *task*: its time, its chance. None when that
+        is the kernel's to say, as all is in free mode."""
+        if self.timers_set is None:
+            return None
+        return self.timers_set.answer(task) or self.entropy.answer(task)
 
     def pass_time(self) -> bool:
         """Everybody waits: let time pass until the first of them need not wait any more; whether

@@ -58,7 +58,7 @@ def main(fd: int) -> None:
         return
     functions.prepare()
     with contextlib.suppress(OSError):  # then what is forked of this reads the real clock
-        vdso.patch("self")
+        vdso.patch_own()
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -21,12 +21,13 @@ _MONOTONIC = frozenset({1, 4, 6, 7, 9})  # _MONOTONIC, _RAW, _COARSE, _BOOTTIME,
 
 
 class VirtualTime:
-    """Nanoseconds since the trial began: `now`."""
+    """Nanoseconds since the trial began, which was at *start* and *fraction_ns*: `now`."""
 
-    def __init__(self, start: str) -> None:
+    def __init__(self, start: str, fraction_ns: int = 0) -> None:
         began = datetime.fromisoformat(start.replace("Z", "+00:00"))
         self.now = 0
-        self._epoch_ns = int(began.timestamp()) * 10**9
+        self._epoch_ns = int(began.timestamp()) * 10**9 + fraction_ns
+        self._up_ns = _UP_NS + fraction_ns
         self._reads: dict[int, int] = {}
 
     def step(self) -> None:
@@ -50,7 +51,7 @@ class VirtualTime:
         time."""
         if clock in _REALTIME:
             return self._epoch_ns + now
-        return _UP_NS + now if clock in _MONOTONIC else None
+        return self._up_ns + now if clock in _MONOTONIC else None
 
     def of_clock(self, clock: int, shown: int) -> int | None:
         """When the clock shows *shown*."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness._kernel.memory import Memory
+from harness._kernel.memory import Memory, copy_to
 from tests.kernel.servant import Servant
 
 PAGE = 4096
@@ -199,3 +199,32 @@ def test_closing_twice_does_nothing(pages: Pages) -> None:
     memory.close()
     memory.close()
     assert memory.fd == -1
+
+
+# Writing as the task itself could
+
+
+@given(data=st.binary(min_size=1, max_size=3 * PAGE), offset=st.integers(0, 3 * PAGE - 1))
+def test_a_copy_goes_as_far_as_there_is_memory(pages: Pages, data: bytes, offset: int) -> None:
+    written = copy_to(pages.servant.pid, pages.start + offset, data)
+    assert written == min(len(data), 3 * PAGE - offset)
+    assert pages.look(pages.start + offset, written) == data[:written]
+
+
+def test_a_copy_does_not_go_where_the_task_may_not_write(pages: Pages) -> None:
+    protect = f"libc.mprotect(ctypes.c_void_p({pages.start + PAGE}), {PAGE},"
+    pages.servant.do(f"assert {protect} mmap.PROT_READ) == 0")
+    try:
+        assert copy_to(pages.servant.pid, pages.start, b"x" * 3 * PAGE) == PAGE
+        with pytest.raises(OSError, match="Bad address") as caught:
+            copy_to(pages.servant.pid, pages.start + PAGE, b"x")
+        assert_efault(caught)
+    finally:
+        pages.servant.do(f"assert {protect} rw) == 0")
+
+
+@pytest.mark.parametrize("address", NOWHERE[:-1], ids=hex)
+def test_a_copy_to_nowhere_is_efault(pages: Pages, address: int) -> None:
+    with pytest.raises(OSError, match="address") as caught:
+        copy_to(pages.servant.pid, address, b"12345678")
+    assert_efault(caught)

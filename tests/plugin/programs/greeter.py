@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import time
 
 
 def well(path):
@@ -81,8 +82,9 @@ def spins():
 
 
 def tosses_a_coin():
-    for toss in os.urandom(64):
-        os.sync() if toss % 2 else os.getppid()
+    """Processor time is real: its last digits are never the same 64 times."""
+    for _ in range(64):
+        os.sync() if time.process_time_ns() // 8 % 2 else os.getppid()
     os.mkdir("/trial/made")
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
+import secrets
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
+import uuid
 from types import FrameType
 
 from harness import Client
@@ -103,3 +107,13 @@ def waits_a_day() -> None:
     began = time.monotonic(), time.time()
     time.sleep(86400)
     print(round(time.monotonic() - began[0]), round(time.time() - began[1]))
+
+
+def draws() -> None:
+    """Everything by which a Python program usually gets something random."""
+    rng = random.Random()
+    print(os.urandom(8).hex(), secrets.token_hex(4), uuid.uuid4())
+    print(random.random(), rng.random(), random.SystemRandom().random())
+    with tempfile.NamedTemporaryFile() as file:
+        print(file.name)
+    print(id(object()), os.getpid(), time.time_ns())
