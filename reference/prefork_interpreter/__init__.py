@@ -1,0 +1,7 @@
+"""Scripts that start once and then serve each call from a fork of themselves.
+
+protocol.py says what the bytes of a call mean, states.py which way a launcher, a server and a
+monitor can go; neither does input or output. library.py is what a script calls, and setup.py what
+that does first; server.py accepts, monitor.py looks after one call, executor.py is what the script
+goes on in; reload.py, log.py and options.py are theirs. names.py is the socket and its lock.
+"""

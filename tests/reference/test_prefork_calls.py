@@ -1,0 +1,280 @@
+"""Calls of a script, under each launcher: what a caller gives arrives, what the script does comes
+back, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO
+
+import pexpect
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import Effort
+from tests.reference.prefork import FATAL, LAUNCHERS, Place, require, run, wait_for_end
+from tests.reference.support import PATIENCE_S, environment
+
+
+@pytest.fixture(params=LAUNCHERS, scope="module")
+def shared(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A place for tests that leave it as it was."""
+    require(request.param)
+    place = Place(request.param)
+    yield place
+    place.close()
+
+
+@pytest.fixture(params=LAUNCHERS)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A place of this test's own."""
+    require(request.param)
+    place = Place(request.param)
+    yield place
+    place.close()
+
+
+@pytest.fixture(scope="module")
+def tells(shared: Place) -> str:
+    return shared.script("tells.py")
+
+
+def some(everything: range, effort: Effort, step: int) -> list[int]:
+    return list(everything) if effort == "full" else [*everything[::step], everything[-1]]
+
+
+def test_the_exit_status_is_the_scripts(shared: Place, tells: str, effort: Effort) -> None:
+    codes = some(range(256), effort, 51)
+    assert [shared.call(tells, "exit", str(code)).returncode for code in codes] == codes
+
+
+def test_a_signal_is_passed_on_or_told(shared: Place, tells: str, effort: Effort) -> None:
+    fatal = [
+        n for n in signal.valid_signals() if n < 32 and n not in (17, 18, 19, 20, 21, 22, 23, 28)
+    ]
+    for number in fatal if effort == "full" else [*FATAL, signal.SIGUSR1]:
+        done = shared.call(tells, "die", str(int(number)), preexec_fn=_no_core)
+        if number in FATAL:
+            assert done.returncode == -number, number
+        else:
+            assert done.returncode == 127, number
+            assert b"signal %d" % number in done.stderr
+
+
+def _no_core() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def test_an_exception_is_seen_by_the_caller(shared: Place, tells: str) -> None:
+    done = shared.call(tells, "raise")
+    assert done.returncode == 1
+    assert done.stderr.endswith(b"RuntimeError: so it is\n")
+
+
+words = st.binary(max_size=30).map(lambda data: data.replace(b"\0", b""))
+
+
+@settings(max_examples=max(1, (settings.default.max_examples if settings.default else 100) // 10))
+@given(st.lists(words, max_size=6))
+def test_arguments_are_any_bytes(shared: Place, tells: str, given_words: list[bytes]) -> None:
+    words = [os.fsencode(word) for word in shared.words(tells, "arguments")]
+    assert run([*words, *given_words]).stdout == b"\0".join(given_words)
+
+
+@settings(max_examples=max(1, (settings.default.max_examples if settings.default else 100) // 10))
+@given(words)
+def test_variables_are_any_bytes(shared: Place, tells: str, value: bytes) -> None:
+    env = {os.fsencode(k): os.fsencode(v) for k, v in environment().items()}
+    done = shared.call(tells, "variable", "GIVEN", env=env | {b"GIVEN": value})
+    assert done.stdout == value
+
+
+def test_output_is_complete_when_the_caller_returns(shared: Place, tells: str) -> None:
+    assert shared.call(tells, "write", "1000000").stdout == b"x" * 1_000_000
+
+
+def test_standard_streams_are_the_callers(shared: Place, tells: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ours, theirs = socket.socketpair()
+    with ours, theirs, out.open("wb") as file:
+        done = shared.call(tells, "streams", stdin=theirs, stdout=file, stderr=subprocess.DEVNULL)
+    first, second, third = out.read_text().splitlines()
+    assert first.startswith("0 socket:[")
+    assert second == f"1 {out}"
+    assert third == "2 /dev/null"
+    assert done.returncode == 0
+    copied = shared.call(tells, "copy", input=b"one\ntwo\n")
+    assert (copied.stdout, copied.stderr) == (b"one\ntwo\n", b"ONE\nTWO\n")
+
+
+def test_a_script_talks_to_the_terminal_of_its_caller(shared: Place, tells: str) -> None:
+    words = shared.words(tells, "wait")
+    with pexpect.spawn(words[0], words[1:], env=environment(), timeout=PATIENCE_S) as terminal:
+        terminal.expect_exact("waits\r\n")
+        terminal.sendline("so")
+        terminal.expect_exact("so\r\n")  # the terminal's echo, and then what it prints
+        terminal.expect_exact("so\r\n")
+        terminal.expect(pexpect.EOF)
+    assert terminal.exitstatus == 0
+
+
+def test_nothing_but_its_own_descriptors_is_seen_by_a_script(shared: Place, tells: str) -> None:
+    first = shared.call(tells, "descriptors").stdout
+    assert first == shared.call(tells, "descriptors").stdout
+    assert b"socket" not in first
+    assert b"pipe" not in first
+
+
+def test_each_call_has_a_process_of_its_own_and_draws_other_numbers(
+    shared: Place, tells: str
+) -> None:
+    started = {shared.call(tells, "who").stdout for _ in range(3)}
+    assert len(started) == 1
+    assert started.pop().endswith(b" False\n")
+    assert len({shared.call(tells, "random").stdout for _ in range(3)}) == 3
+
+
+def test_signals_are_as_a_call_needs_them(place: Place) -> None:
+    tells = place.script("tells.py")
+
+    def deafen() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+
+    assert place.call(tells, "signals", preexec_fn=deafen).stdout == b"SIG_DFL SIG_DFL\n"
+    assert place.call(tells, "die", "2").returncode == -2
+
+
+def started(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    return process.stdout
+
+
+@pytest.mark.parametrize("what", ["wait", "linger"])
+def test_a_caller_that_is_killed_takes_its_call_with_it(place: Place, what: str) -> None:
+    tells = place.script("tells.py")
+    assert place.call(tells).returncode == 0
+    before = set(place.processes())
+    with place.start(tells, what, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        out = started(process)
+        launcher = next(
+            pid
+            for pid, line in place.processes().items()
+            if pid not in before
+            and "nsenter" not in line
+            and os.getpgid(pid) == os.getpgid(process.pid)
+        )
+        os.kill(launcher, signal.SIGKILL)
+        # All that has it open has ended.
+        assert out.read() == b""
+    for pid in set(place.processes()) - before:
+        wait_for_end(pid)
+    assert place.call(tells).stdout == b"hello\n"
+
+
+def test_what_a_script_leaves_running_ends_with_its_call(place: Place) -> None:
+    tells = place.script("tells.py")
+    done = place.call(tells, "linger", input=b"")
+    assert (done.returncode, done.stdout) == (0, b"lingers\n")
+
+
+@pytest.mark.parametrize("servers", ["1", "4", "-1"])
+def test_many_callers_at_once_are_served_by_one_server(
+    place: Place, servers: str, effort: Effort
+) -> None:
+    tells = place.script("tells.py")
+    env = environment() | {"MAX_SERVERS": servers}
+    callers = 200 if effort == "full" else 12
+
+    def one(number: int) -> tuple[int, bytes]:
+        done = place.call(tells, "exit" if number % 2 else "who", *["7"] * (number % 2), env=env)
+        return done.returncode, done.stdout
+
+    with ThreadPoolExecutor(callers) as pool:
+        results = list(pool.map(one, range(callers)))
+    assert [status for status, _ in results] == [7 if n % 2 else 0 for n in range(callers)]
+    assert len({out for _, out in results if out}) == 1
+    place.server(tells)
+
+
+def test_a_changed_script_is_seen_by_the_next_call(place: Place) -> None:
+    tells = place.script("tells.py")
+    assert place.call(tells).stdout == b"hello\n"
+    old = place.server(tells)
+    place.script("tells.py", hello="good-bye")
+    assert place.call(tells).stdout == b"good-bye\n"
+    wait_for_end(old)
+    place.kill(tells)
+    place.until_nothing_runs()
+    assert place.names() == []
+
+
+def test_a_changed_module_is_seen_by_the_next_call(place: Place) -> None:
+    tells = place.script("tells.py", **{"import os\n": "import os\nimport beside\n"})
+    module = place.path / "beside.py"
+    module.write_text("HELLO = 1\n")
+    first = place.call(tells, "who").stdout
+    assert place.call(tells, "who").stdout == first
+    module.write_text("HELLO = 2\n")
+    assert place.call(tells, "who").stdout != first
+
+
+def test_a_fresh_server_replaces_the_old_one(place: Place) -> None:
+    tells = place.script("tells.py")
+    first = place.call(tells, "who").stdout
+    old = place.server(tells)
+    assert place.call(tells, "who", options=["-f"]).stdout != first
+    wait_for_end(old)
+    place.server(tells)
+
+
+def test_after_kill_nothing_of_a_server_is_left(place: Place) -> None:
+    tells = place.script("tells.py")
+    place.kill(tells)
+    assert place.call(tells).returncode == 0
+    assert len(place.names()) == 2
+    place.kill(tells)
+    place.until_nothing_runs()
+    assert place.names() == []
+
+
+def test_an_idle_server_leaves_nothing(place: Place) -> None:
+    tells = place.script("tells.py", **{"max_servers=": "idle_timeout=0.05, max_servers="})
+    assert place.call(tells).returncode == 0
+    place.until_nothing_runs()
+    assert place.names() == []
+
+
+def test_the_identity_is_told_apart_by_what_it_is_given(place: Place) -> None:
+    tells = place.script("tells.py")
+    env = environment() | {"HERE": "1"}
+    kinds: list[list[str]] = [[], ["-G", "a"], ["-G", "b"], ["-E", "HERE"], ["-g", "named"]]
+    outs = [place.call(tells, "who", options=kind, env=env).stdout for kind in kinds]
+    assert outs == [place.call(tells, "who", options=kind, env=env).stdout for kind in kinds]
+    other = place.call(tells, "who", options=["-E", "HERE"], env=env | {"HERE": "2"}).stdout
+    assert len({*outs, other}) == 6
+    assert {"snamed", "lnamed"} <= set(place.names())
+
+
+def test_options_and_interpreter_may_be_one_word(place: Place) -> None:
+    tells = place.script("tells.py")
+    env = environment() | {"PATH": f"{os.path.dirname(sys.executable)}:/usr/bin:/bin"}
+    for joined in ("-U,-Gx,python3", "-U -Gx python3"):
+        assert run(place.launch(joined, tells, "a"), env=env).stdout == b"hello a\n"
+
+
+def test_a_script_run_plainly_serves_itself(place: Place) -> None:
+    tells = place.script("tells.py")
+    done = run(place.inside(sys.executable, tells, "who"))
+    assert done.stdout.endswith(b" True\n")
+    assert place.names() == []
