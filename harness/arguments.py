@@ -29,6 +29,7 @@ chosen system calls, or at each of them in turn; and runs a recorded trial again
   harness sweep -- sort -o FILE FILE                         which failure of a call is it blind to?
   harness run --seed 7 --record r.json -- ./script           another interleaving, recorded
   harness replay r.json                                      the same again
+  harness shrink r.json                                      with as little going wrong as will do
   harness doctor                                             what can this machine do?
 """
 
@@ -145,6 +146,8 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
 
     _add_sweep(commands, acts["sweep"])
 
+    _add_shrink(commands, acts["shrink"])
+
     again = commands.add_parser(
         "replay",
         help="run recorded trials again",
@@ -219,6 +222,35 @@ def _add_sweep(commands: Any, act: Act) -> None:
     add("--calls", default="*", metavar="GLOB", help="at which calls: a name, a glob or a family")
     _add_oracle(add)
     add("--budget", type=_duration, metavar="TIME", help="begin no trial after this time")
+    _add_jobs(add)
+    add("--format", choices=("text", "json"), default="text", help="json: for programs")
+    add("-q", "--quiet", action="store_true", help="do not say how far it is")
+    _add_common(add)
+    sweep.set_defaults(act=act)
+
+
+def _add_shrink(commands: Any, act: Act) -> None:
+    shrink = commands.add_parser(
+        "shrink",
+        help="find a simpler schedule that has the same finding",
+        usage="harness shrink [OPTION ...] ID | FILE | latest",
+        description=(
+            "Find the simplest schedule that still has the finding of a recording: fewer faults, "
+            "fewer switches, gentler kinds, earlier calls. No single fault or switch of it can be "
+            "left out. It becomes a recording of its own. "
+            "Exit status: 0 the finding is gone; 1 it is there; 2 usage; 3 it cannot be said."
+        ),
+    )
+    add = shrink.add_argument
+    add("--budget", type=_duration, metavar="TIME", help="end after this time with the best so far")
+    _add_oracle(add)
+    _add_jobs(add)
+    add("-q", "--quiet", action="store_true", help="do not say how far it is")
+    add("name", type=_file, metavar="ID|FILE|latest")
+    shrink.set_defaults(act=act)
+
+
+def _add_jobs(add: Callable[..., Any]) -> None:
     add(
         "-j",
         "--jobs",
@@ -226,10 +258,6 @@ def _add_sweep(commands: Any, act: Act) -> None:
         metavar="N",
         help="how many trials at once (default: one a processor)",
     )
-    add("--format", choices=("text", "json"), default="text", help="json: for programs")
-    add("-q", "--quiet", action="store_true", help="do not say how far it is")
-    _add_common(add)
-    sweep.set_defaults(act=act)
 
 
 def _add_oracle(add: Callable[..., Any]) -> None:

@@ -1,4 +1,5 @@
-"""The command line: `harness run`, `sweep`, `replay`, `show`, `doctor`. Parses, asks, prints."""
+"""The command line: `harness run`, `sweep`, `shrink`, `replay`, `show`, `doctor`. Parses, asks,
+prints."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from .console import OUTPUTS, give_up, on_standard_output, print_lines, say, tel
 from .errors import HarnessError, SubjectError, UsageError
 from .oracle import is_unready, judge, status_in_words
 from .planning import is_root_of_the_machine, oracle_named, plan_to_run
-from .recording import Recording
+from .report.text import announcement
 from .report.unfired import why_not
 from .subject import TrialPlan
 
@@ -193,11 +194,17 @@ def _summary(plan: TrialPlan, result: TrialResult) -> str:
     return "; ".join(said)
 
 
-# ---- sweep, replay, show, doctor -----------------------------------------------------------------
+# ---- sweep, shrink, replay, show, doctor ---------------------------------------------------------
 
 
 def _sweep(options: argparse.Namespace) -> int:
     from .sweeping import act
+
+    return act(options)
+
+
+def _shrink(options: argparse.Namespace) -> int:
+    from .shrinking import act
 
     return act(options)
 
@@ -209,7 +216,7 @@ def _replay(options: argparse.Namespace) -> int:
         recording = store.load(path)
         if options.exact and recording.schedule.mode == "free":
             raise UsageError(f"{path}: free mode cannot repeat a trace: leave --exact out")
-        _announce(str(path), recording)
+        print_lines(announcement(str(path), recording))
         replays = list(replay(recording, options.times, oracles, exact=options.exact))
         for one in _distinct(replays):
             count = sum(_key(other) == _key(one) for other in replays)
@@ -222,14 +229,6 @@ def _replay(options: argparse.Namespace) -> int:
             print_lines(said)
             worst = max(worst, one.exit_status)
     return worst
-
-
-def _announce(path: str, recording: Recording) -> None:
-    """What is about to be executed, before it is; it cannot erase itself from a terminal."""
-    said = [f"{path}: {recording.subject}"]
-    said += [f"    {client.describe()}" for client in recording.clients]
-    said += [f"    {at}" for at in recording.schedule.faults]
-    print_lines(said)
 
 
 def _key(one: Replay) -> tuple[str, str, str]:
@@ -255,7 +254,14 @@ def _doctor(options: argparse.Namespace) -> int:
         return examine(json=options.json)
 
 
-_ACTS = {"run": _run, "sweep": _sweep, "replay": _replay, "show": _show, "doctor": _doctor}
+_ACTS = {
+    "run": _run,
+    "sweep": _sweep,
+    "shrink": _shrink,
+    "replay": _replay,
+    "show": _show,
+    "doctor": _doctor,
+}
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -5,10 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 from .errors import HarnessError, printable
 
+T = TypeVar("T")
+_EVERY_S, _EVERY_ON_TERMINAL_S = 5.0, 0.1
+_TO_LINE_START, _CLEAR = "\r", "\x1b[K"
 OUTPUTS = {1: "standard output", 2: "standard error"}
 
 
@@ -47,3 +52,45 @@ def give_up(fd: int) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, fd)
     os.close(null)
+
+
+class Teller(Generic[T]):
+    """Says how far something is, in the words of *words*: on a terminal on one line that changes,
+    else now and then."""
+
+    def __init__(
+        self,
+        words: Callable[[T], str],
+        *,
+        on_terminal: bool,
+        quiet: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._words = words
+        self._on_terminal = on_terminal and not quiet
+        self._quiet = quiet
+        self._every_s = _EVERY_ON_TERMINAL_S if on_terminal else _EVERY_S
+        self._clock = clock
+        self._last_s = clock()
+
+    def __call__(self, now: T) -> None:
+        time_s = self._clock()
+        if self._quiet or time_s - self._last_s < self._every_s:
+            return
+        self._last_s = time_s
+        if self._on_terminal:
+            self._write(_TO_LINE_START + self._words(now) + _CLEAR)
+        else:
+            tell(self._words(now))
+
+    def clear(self) -> None:
+        """Nothing of the line stays."""
+        if self._on_terminal:
+            self._write(_TO_LINE_START + _CLEAR)
+
+    def _write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except OSError:
+            pass  # nobody looks any more

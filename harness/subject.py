@@ -25,7 +25,7 @@ DEADLINE_S = 10.0
 STEP_LIMIT = 100_000
 BARE, SERVICE = "main", "service"
 
-Policy = Literal["default", "random"]
+Policy = Literal["default", "random", "pct", "pos"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,9 +36,10 @@ class TrialPlan:
     or `:PORT` that it listens on), or at once. *python_path* finds the modules of functions.
     *recovers*: when the clients have ended, one more is served without a fault. *environment* is
     all of it. *stdin* is the bytes that it reads, or None for the runner's own. *stop* is the
-    signal that ends a service whose clients have ended. *policy* `random` draws who goes next from
-    the schedule's seed. *inputs* are laid into the view first. Paths: *cwd* and *home* of the host;
-    *bind* shown, *write* let through.
+    signal that ends a service whose clients have ended. A *policy* other than `default` draws who
+    goes next from the schedule's seed; *depth* and *length* are for `pct`. *decisions*: the result
+    says where there was a choice. *inputs* are laid into the view first. Paths: *cwd* and *home* of
+    the host; *bind* shown, *write* let through.
     """
 
     command: tuple[str, ...] = ()
@@ -56,6 +57,9 @@ class TrialPlan:
     step_limit: int = STEP_LIMIT
     schedule: Schedule = field(default_factory=Schedule)
     policy: Policy = "default"
+    depth: int = 2
+    length: int = 1
+    decisions: bool = False
     inputs: tuple[InputFile, ...] = ()
     bind: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
@@ -111,6 +115,9 @@ class TrialPlan:
             "step_limit": self.step_limit,
             "schedule": self.schedule.to_json(),
             "policy": self.policy,
+            "depth": self.depth,
+            "length": self.length,
+            "decisions": self.decisions,
             "inputs": [file.to_json() for file in self.inputs],
             "bind": list(self.bind),
             "write": list(self.write),

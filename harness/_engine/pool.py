@@ -6,10 +6,12 @@ in the threads. Each runner has a processor of its own, for as long as there are
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -18,6 +20,8 @@ from ..errors import HarnessError, RunnerError
 from ..subject import TrialPlan
 from .runner import Runner
 from .trial import TrialResult
+
+_AGAIN_S = 0.1  # a trial that has just begun is given up too
 
 #: What became of a trial: what it gave, or why it could not be held.
 Answer = TrialResult | HarnessError
@@ -37,6 +41,7 @@ class Pool:
         cpus = cpus or sorted(os.sched_getaffinity(0))
         self._runners = list[Runner | None]()
         self._threads = list[threading.Thread]()
+        self._busy, self._given_up = set[Runner](), set[Runner]()
         try:
             for number in range(jobs):
                 self._runners.append(Runner())
@@ -49,32 +54,61 @@ class Pool:
             self.close()
             raise
 
-    def run(self, plans: Iterable[tuple[int, TrialPlan]]) -> Iterator[tuple[int, Answer]]:
+    def run(
+        self,
+        plans: Iterable[tuple[int, TrialPlan]],
+        until: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Iterator[tuple[int, Answer]]:
         """Run the plans; each answer with the number of its plan, in the order in which they end.
 
-        A plan is asked for only when a runner is about to be free for it."""
+        A plan is asked for only when a runner is about to be free for it. What still runs when it
+        is *until* by *clock*, in seconds, is given up: its answer is a `RunnerError`."""
         under_way = 0
         for plan in plans:
             self._todo.put(plan)
             under_way += 1
             if under_way > len(self._threads):  # one waits, so that no runner has to
-                yield self._next()
+                yield self._next(until, clock)
                 under_way -= 1
         for _ in range(under_way):
-            yield self._next()
+            yield self._next(until, clock)
 
-    def _next(self) -> tuple[int, Answer]:
-        number, answer = self._done.get()
+    def _next(self, until: float | None, clock: Callable[[], float]) -> tuple[int, Answer]:
+        left = None if until is None else max(0.0, until - clock())
+        while True:
+            try:
+                number, answer = self._done.get(timeout=left)
+                break
+            except queue.Empty:
+                self._give_up()
+                left = _AGAIN_S
         if isinstance(answer, TrialResult | HarnessError):
             return number, answer
         raise answer
+
+    def _give_up(self) -> None:
+        """The time is over: what has not begun never does, and what runs ends."""
+        with contextlib.suppress(queue.Empty):
+            while (item := self._todo.get_nowait()) is not None:
+                self._done.put((item[0], RunnerError("the time was over before it began")))
+        for runner in self._busy.copy():
+            self._given_up.add(runner)
+            runner.give_up()
 
     def _work(self, index: int, cpu: int) -> None:
         while (item := self._todo.get()) is not None and not self._closing:
             number, plan = item
             answer: Answer | BaseException
             try:
-                answer = self._runner(index).run(replace(plan, cpu=cpu))
+                if self._runners[index] in self._given_up:  # it had ended its trial by itself
+                    self._end(index)
+                runner = self._runner(index)
+                self._busy.add(runner)
+                try:
+                    answer = runner.run(replace(plan, cpu=cpu))
+                finally:
+                    self._busy.discard(runner)
             except RunnerError as error:
                 self._end(index)  # the next trial gets another
                 answer = error
@@ -92,6 +126,7 @@ class Pool:
     def _end(self, index: int) -> None:
         runner, self._runners[index] = self._runners[index], None
         if runner is not None:
+            self._given_up.discard(runner)
             runner.close()
 
     def close(self) -> None:

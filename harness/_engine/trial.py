@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import random
 import resource
 import stat
 import time
@@ -24,8 +23,9 @@ from .._supervisor.launch import launch
 from .._supervisor.loop import Limits, run_controlled, run_free
 from .._supervisor.outputs import Outputs
 from .._supervisor.phases import Phases
+from .._supervisor.policies import policy_named
 from .._supervisor.quiescence import share_one_processor
-from .._supervisor.scheduler import Scheduler
+from .._supervisor.scheduler import Decision, Scheduler
 from .._supervisor.state import Trial
 from .._supervisor.stuck import report
 from .._supervisor.template import Template
@@ -52,6 +52,7 @@ class TrialResult:
     """What one trial gave.
 
     *schedule* is its plan's with the switches that its policy drew: it repeats the trial.
+    *decisions* are the steps at which more than one task could go, when the plan asks for them.
     *outlived_clients*: the service ended after all of its clients, so after it was told to.
     *not_passed_on*: of our standard output (1) and error (2) the errno by which they refused what
     the trial wrote.
@@ -61,6 +62,7 @@ class TrialResult:
     trace: Trace
     schedule: Schedule
     seconds: float
+    decisions: tuple[Decision, ...] = ()
     outlived_clients: bool = False
     not_passed_on: Mapping[int, int] = field(default_factory=dict)
 
@@ -70,6 +72,7 @@ class TrialResult:
             "trace": self.trace.lines(),
             "schedule": self.schedule.to_json(),
             "seconds": self.seconds,
+            "decisions": self.decisions,
             "outlived_clients": self.outlived_clients,
             "not_passed_on": list(self.not_passed_on.items()),
         }
@@ -81,6 +84,10 @@ class TrialResult:
             trace=Trace(events=tuple(Event.parse(line) for line in obj["trace"])),
             schedule=Schedule.from_json(obj["schedule"]),
             seconds=obj["seconds"],
+            decisions=tuple(
+                Decision(role, call, nth, total, tuple(others), chosen, preempts)
+                for role, call, nth, total, others, chosen, preempts in obj["decisions"]
+            ),
             outlived_clients=obj["outlived_clients"],
             not_passed_on=dict(obj["not_passed_on"]),
         )
@@ -159,8 +166,8 @@ def _supervised(
     before = view.nodes(world.layers)
     phases = Phases(trial, answers, signal_number(plan.stop))
     limits = Limits(int(plan.deadline_s * 1e9), plan.step_limit, clock)
-    rng = random.Random(plan.schedule.seed) if plan.policy == "random" else None
-    scheduler = Scheduler(plan.schedule.switches, rng)
+    policy = policy_named(plan.policy, plan.schedule.seed, depth=plan.depth, length=plan.length)
+    scheduler = Scheduler(plan.schedule.switches, policy, tells=plan.decisions)
     if plan.schedule.mode == "controlled":
         trial.in_real_time = share_one_processor(world.pid, plan.cpu)
         outside = plan.host_network or _is_outside(plan)
@@ -197,13 +204,14 @@ def _supervised(
         report=waits,
     )
     schedule = plan.schedule
-    if scheduler.decided and plan.policy == "random":
+    if scheduler.decided and plan.policy != "default":
         schedule = replace(schedule, switches=tuple(scheduler.decided))
     return TrialResult(
         outcome=outcome,
         trace=trace,
         schedule=schedule,
         seconds=time.monotonic() - began,
+        decisions=tuple(scheduler.decisions),
         outlived_clients=_outlived(plan, [*trial.statuses]),
     )
 

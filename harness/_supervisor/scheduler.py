@@ -1,5 +1,5 @@
-"""Which parked task goes next: the default policy, the schedule's switches, and a random policy
-that is written down.
+"""Which parked task goes next: the default policy, the schedule's switches, or another policy,
+whose choices are written down as switches.
 
 Pure: it sees names and counts, never a process. Source of the idea that a schedule lists only
 deviations from a default: delay-bounded scheduling (Emmi, Qadeer, Rakamaric, POPL 2011).
@@ -7,9 +7,8 @@ deviations from a default: delay-bounded scheduling (Emmi, Qadeer, Rakamaric, PO
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from ..schedule import Switch, Trigger
 
@@ -36,6 +35,33 @@ class Parked(Protocol):
 
 Choice = TypeVar("Choice", bound=Parked)
 
+
+class Policy(Protocol):
+    """Another way than the default policy to say who goes next; policies.py has those there are."""
+
+    def choose(self, parked: Sequence[Choice], running: str) -> Choice:
+        """One of *parked*, which are at least two, in order of birth; *running* went last."""
+
+    def went(self, chosen: Parked, parked: Sequence[Parked]) -> None:
+        """*chosen* of *parked* goes, whether anybody was asked or not."""
+
+
+class Decision(NamedTuple):
+    """A step at which more than one task could go.
+
+    *role* is who goes by the default policy, *call* with *nth* and *total* where it stands; the
+    *others* follow in order of birth, those born before it last. *chosen* went. *preempts*: *role*
+    is who ran last, or should have gone on; to let another one go is to preempt it."""
+
+    role: str
+    call: str
+    nth: int
+    total: int
+    others: tuple[str, ...]
+    chosen: str
+    preempts: bool
+
+
 #: How many steps in a row a task may make while others wait for their turn. A loop that polls never
 #: blocks, and what it polls for is somebody else's work.
 QUANTUM = 200
@@ -46,15 +72,20 @@ class Scheduler:
 
     Default policy: the task that ran last goes on until it blocks or has used up its QUANTUM (then
     the next in order of birth goes); else the first in order of
-    birth. A switch makes another task go at one event. *rng*, when given, draws among all parked
-    tasks instead. `decided` has every deviation from the default policy, so that the default policy
-    with these switches repeats the trial.
+    birth. A switch makes another task go at one event. Where there are no switches *policy*, when
+    given, chooses instead. `decided` has every deviation from the default policy, so that the
+    default policy with these switches repeats the trial. `decisions` has each step at which there
+    was a choice, when *tells*.
     """
 
-    def __init__(self, switches: Sequence[Switch], rng: random.Random | None = None) -> None:
+    def __init__(
+        self, switches: Sequence[Switch], policy: Policy | None = None, *, tells: bool = False
+    ) -> None:
         self.decided: list[Switch] = []
+        self.decisions: list[Decision] = []
+        self._tells = tells
         self._not_applied: list[int] = []
-        self._rng = rng
+        self._policy = policy
         self._current = ""
         self._streak = 0
         self._switches: dict[tuple[str, str, int], list[tuple[int, Switch]]] = {}
@@ -73,8 +104,12 @@ class Scheduler:
         default = chosen = self._default(parked)
         if self._switches:
             chosen = self._switched(default, parked)
-        elif self._rng is not None and len(parked) > 1:
-            chosen = self._rng.choice(parked)
+        elif self._policy is not None:
+            if len(parked) > 1:
+                chosen = self._policy.choose(parked, self._current)
+            self._policy.went(chosen, parked)
+        if self._tells and len(parked) > 1:
+            self._tell(default, chosen, parked)
         if chosen is not default:
             at = Trigger(role=default.name, call="*", first=default.total, last=default.total)
             self.decided.append(Switch(at=at, run=chosen.name))
@@ -82,6 +117,23 @@ class Scheduler:
         self._streak = self._streak + 1 if contended else 1
         self._current = chosen.name
         return chosen
+
+    def _tell(self, default: Choice, chosen: Choice, parked: Sequence[Choice]) -> None:
+        names = [task.name for task in parked]
+        at = names.index(default.name)
+        self.decisions.append(
+            Decision(
+                role=default.name,
+                call=default.call_name,
+                nth=default.nth,
+                total=default.total,
+                others=(*names[at + 1 :], *names[:at]),
+                chosen=chosen.name,
+                # At the end of its quantum the default policy itself takes a task's turn away; only
+                # that is free, or one that polls would have endlessly many ways to go on.
+                preempts=self._current in names,
+            )
+        )
 
     def _default(self, parked: Sequence[Choice]) -> Choice:
         for index, task in enumerate(parked):

@@ -42,7 +42,7 @@ def bug_report(verdict: Verdict, causes: Sequence[str], more: Sequence[str]) -> 
     first, *others = verdict.findings
     lines = [*causes[:_CAUSES_MAX]]
     if len(causes) > _CAUSES_MAX:
-        lines.append(f"and {len(causes) - _CAUSES_MAX} more faults")
+        lines.append(f"and {len(causes) - _CAUSES_MAX} more")
     lines += [clipped(first.detail)] if first.detail else []
     lines += [f"also {clipped(other.describe())}" for other in others[:2]]
     lines = [f"FAIL {first.describe()}", *(f"  {line}" for line in [*lines, *more])]
@@ -60,10 +60,10 @@ def summary(result: SweepResult) -> str:
     """The last line: what was tried, and what came of it."""
     said = [
         f"points {result.covered}/{result.points}",
-        _count(result.trials, "trial"),
+        counted(result.trials, "trial"),
         f"{result.fired} fired",
         f"{result.did_not_fire} did not fire",
-        _count(len(result.findings), "finding"),
+        counted(len(result.findings), "finding"),
     ]
     if result.inconclusive:
         said.append(f"{len(result.inconclusive)} inconclusive")
@@ -87,7 +87,7 @@ def progress(now: Progress) -> str:
     left_s = (now.trials_all - now.trials) / max(rate, 0.001)
     return (
         f"{now.trials}/{now.trials_all} trials, {rate:.0f}/s,"
-        f" points {now.points}/{now.points_all}, {_count(now.findings, 'finding')},"
+        f" points {now.points}/{now.points_all}, {counted(now.findings, 'finding')},"
         f" {left_s:.0f} s left"
     )
 
@@ -160,5 +160,6 @@ def clipped(text: str) -> str:
     return in_short(text, _WIDTH)
 
 
-def _count(n: int, noun: str) -> str:
+def counted(n: int, noun: str) -> str:
+    """`1 trial`, `2 trials`."""
     return f"{n} {noun}{'s' * (n != 1)}"

@@ -34,6 +34,14 @@ def show(recording: Recording, *, whole: bool = False) -> str:
     return "\n".join(map(printable, lines))
 
 
+def announcement(path: str, recording: Recording) -> list[str]:
+    """What is about to be executed, said before it is: it cannot erase itself from a terminal."""
+    said = [f"{path}: {recording.subject}"]
+    said += [f"    {client.describe()}" for client in recording.clients]
+    said += [f"    {at}" for at in recording.schedule.faults]
+    return said
+
+
 def _digest(recording: Recording) -> str:
     """Nothing in free mode, where another run of the same has another."""
     controlled = recording.schedule.mode == "controlled"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness._supervisor.policies import Uniform
 from harness._supervisor.scheduler import QUANTUM, Scheduler
 from harness.schedule import Switch, Trigger
 
@@ -53,7 +54,7 @@ seeds = st.integers(0, 2**32)
 def test_what_a_random_policy_drew_is_repeated_by_its_switches_alone(
     tasks: list[tuple[int, int]], seed: int
 ) -> None:
-    drawn = Scheduler((), random.Random(seed))
+    drawn = Scheduler((), Uniform(random.Random(seed)))
     order = run(tasks, drawn)
     again = Scheduler(drawn.decided)
     assert run(tasks, again) == order
@@ -64,7 +65,7 @@ def test_what_a_random_policy_drew_is_repeated_by_its_switches_alone(
 def test_any_of_the_switches_can_be_left_out(
     tasks: list[tuple[int, int]], seed: int, data: st.DataObject
 ) -> None:
-    drawn = Scheduler((), random.Random(seed))
+    drawn = Scheduler((), Uniform(random.Random(seed)))
     everyone = sorted(run(tasks, drawn))
     kept = [switch for switch in drawn.decided if data.draw(st.booleans())]
     assert sorted(run(tasks, Scheduler(kept))) == everyone
