@@ -26,6 +26,7 @@ from .core import Armed
 from .decode import PATHS, read_paths
 from .emulate import is_ready, shorten
 from .intake import CLONES, EXECS
+from .socket_waits import ON_SOCKETS, socket_wait_of
 from .state import Trial
 from .tasks import FREE, HELD, PARKED, Task
 from .timers import GIVEN
@@ -51,6 +52,7 @@ _CLONE, _CLONE3, _VFORK, _CLOSE, _LISTEN, _SECCOMP, _URING, _SETSOCKOPT = (
 SPECIAL = CLONES | _DEADLY | _TIMERS | {_LISTEN, _SECCOMP, _URING, _SETSOCKOPT, HYPERCALL}
 #: SO_RCVTIMEO and SO_SNDTIMEO, old and new, <asm-generic/socket.h>
 _SOCKET_TIMEOUTS = (20, 21, 66, 67)
+_SEND_TIMEOUTS = (21, 67)  # connect(2) goes by it too, in real time
 
 Paths = tuple[bytes | None, ...]
 
@@ -104,9 +106,10 @@ class Answers:
         time = self._trial.time
         if time is None:
             return False
-        if nr in TIMED:
+        if nr in TIMED or (nr in ON_SOCKETS and self._trial.socket_timeouts):
+            find = wait_of if nr in TIMED else socket_wait_of
             try:
-                wait = wait_of(task, time, self._trial.moment)
+                wait = find(task, time, self._trial.moment)
             except OSError:
                 return False  # it is gone
             if wait is None:
@@ -121,6 +124,7 @@ class Answers:
         if answer is None:
             return False
         self._record(task, "-", notif, paths)
+        self._trial.ring()  # it may be for a time that is past
         self._give(task, answer)
         return True
 
@@ -146,15 +150,16 @@ class Answers:
         if wait.is_ready(self._trial.moment):
             self._trial.tell(task.name, "wake", task.call_name, "ready")
             if wait.value is None:
-                self._let_pass(task, notif)
+                self._pass_on(task, wait, left, notif)
             else:
                 self._answer(task, *wait.value)
         elif signalled:
             self._trial.tell(task.name, "wake", task.call_name, "interrupted")
             if wait.interrupted is None:
-                self._let_pass(task, notif)
+                self._pass_on(task, wait, left, notif)
                 return
-            task.interrupted = memo_of(task, wait.deadline)
+            if not task.will_handle():  # else the call fails, and a new one has a new limit
+                task.interrupted = memo_of(task, wait.deadline)
             try:
                 wait.interrupted(left)
             except OSError:
@@ -168,6 +173,15 @@ class Answers:
             except OSError:
                 pass
             self._answer(task, *wait.over)
+
+    def _pass_on(self, task: Task, wait: Wait, left: int, notif: Notification) -> None:
+        """The kernel ends the wait: it finds at once what has come."""
+        try:
+            if wait.passing is not None:
+                wait.passing(max(0, left))
+        except OSError:
+            pass  # the kernel will say EFAULT, or it is gone
+        self._let_pass(task, notif)
 
     # The two ways to answer
 
@@ -319,10 +333,11 @@ class Answers:
                 task.after = "exec"
                 if trial.time is not None:
                     trial.execs.begin(task)
-        elif nr in _TIMERS or (
-            nr == _SETSOCKOPT and notif[7] == socket.SOL_SOCKET and notif[8] in _SOCKET_TIMEOUTS
-        ):
+        elif nr in _TIMERS:
             trial.timers = True
+        elif nr == _SETSOCKOPT and notif[7] == socket.SOL_SOCKET and notif[8] in _SOCKET_TIMEOUTS:
+            trial.socket_timeouts = True
+            trial.timers |= trial.time is None or notif[8] in _SEND_TIMEOUTS
         elif nr == _LISTEN and not trial.is_ready:
             if self._listens_where_asked(task, notif[6] & 0xFFFFFFFF):
                 trial.listening = task

@@ -64,6 +64,7 @@ def run_controlled(
             still = task.wait is not None and not trial.disturbed
             if trial.time is not None:
                 trial.time.step()
+                trial.ring()
         elif not looked_again and _kernel_may_act(trial, phases):
             # The kernel finishes some work, as a delayed acknowledgement, a little later.
             looked_again = not intake.pump(_LOOK_AGAIN_MS)

@@ -76,6 +76,7 @@ class Trial:
         self.in_real_time = False  # with the supervisor, on one processor
         self.moment = 0  # how many times everybody has stood still
         self.disturbed = False  # something may have killed parked tasks: look at them too
+        self.socket_timeouts = False  # a socket has been given a limit in time
         self.timers = False  # a timer may wake a task without anybody's call
         self.statuses: dict[str, int] = {}
         self.ended = ""  # or: exited, stuck, deadline, steps, refused, cancelled
@@ -153,9 +154,13 @@ class Trial:
             return False
         self.time.jump(min(dues))
         self.steps_before = len(self.trace)  # who waits does not spin
-        if self.timers_set.ring():
-            self.disturbed = True  # a signal may have killed somebody
+        self.ring()
         return True
+
+    def ring(self) -> None:
+        """Let go off the timers that are due."""
+        if self.timers_set is not None and self.timers_set.ring():
+            self.disturbed = True  # a signal may have killed somebody
 
     def _executed(self, task: Task) -> None:
         if self.timers_set is not None:

@@ -129,13 +129,19 @@ class Task:
             return True
         return not int(data[data.rindex(b")") + 2 :].split()[_FLAGS]) & _PF_FORKNOEXEC
 
-    def _signals(self) -> Signals | None:
-        """What it is told, blocks, ignores and catches; None when it is gone."""
+    def _status(self) -> bytes | None:
+        """Its proc_pid_status(5); None when it is gone."""
         if self.status_fd is None:
             self.status_fd = _open(self.tid, "status")
         try:
-            status = os.pread(self.status_fd, _STATUS_MAX, 0)
+            return os.pread(self.status_fd, _STATUS_MAX, 0)
         except OSError:
+            return None
+
+    def _signals(self) -> Signals | None:
+        """What it is told, blocks, ignores and catches; None when it is gone."""
+        status = self._status()
+        if status is None:
             return None
         # Five lines that follow each other, each a name of six letters and 16 digits.
         first = status.index(b"\nSigPnd:") + 9
@@ -143,6 +149,12 @@ class Task:
             int(status[at : at + 16], 16) for at in range(first, first + 125, 25)
         )
         return Signals(own | shared, blocked, ignored, caught)
+
+    def fd_table_size(self) -> int:
+        """How many descriptors its process could have open without a larger table. Source:
+        FDSize of proc_pid_status(5)."""
+        status = self._status()
+        return 0 if status is None else int(status.partition(b"\nFDSize:")[2].split(None, 1)[0])
 
     def pending_signals(self) -> int:
         """The signals that wait to be taken, as a set of bits: also those that are blocked."""
@@ -164,6 +176,11 @@ class Task:
                 return True
             pending &= pending - 1
         return False
+
+    def will_handle(self) -> bool:
+        """Whether it has a function for a signal that waits and is not blocked."""
+        signals = self._signals()
+        return bool(signals and signals.pending & ~signals.blocked & signals.caught)
 
     def acts_on(self, number: int) -> bool:
         """Whether signal *number*, sent now, does anything now: it is neither blocked nor ignored.

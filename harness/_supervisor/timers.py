@@ -24,6 +24,7 @@ _ARGS = 6  # where the arguments start in a notification
 _SECOND = 10**9
 _MICROSECOND = 1000
 _ITIMER_REAL = 0
+_OVERRUN_MAX = 2**31 - 1  # DELAYTIMER_MAX, timer_getoverrun(2)
 _ABSTIME = 1  # TIMER_ABSTIME, TFD_TIMER_ABSTIME
 _SIGEV_SIGNAL, _SIGEV_NONE, _SIGEV_THREAD_ID = 0, 1, 4  # <asm-generic/siginfo.h>
 _TFD_CLOEXEC, _TFD_NONBLOCK = 0o2000000, 0o4000
@@ -37,9 +38,12 @@ _EINVAL = (0, errno.EINVAL)
 @dataclass(slots=True)
 class Timer:
     """When it goes off next (None: not set), and every how many nanoseconds after that (0: once).
-    *ring* is told how many times it has."""
+    *ring* is told how many times it has. *overrun*: how many of them its last signal stands for
+    beside its own; *is_pending* asks whether that has not been taken yet."""
 
     ring: Callable[[int], None]
+    is_pending: Callable[[], bool] = lambda: False
+    overrun: int = 0
     clock: int = 1
     due: int | None = None
     interval: int = 0
@@ -67,7 +71,7 @@ class Timers:
             NR["timer_settime"]: self._timer_settime,
             NR["timer_gettime"]: self._timer_gettime,
             NR["timer_getoverrun"]: lambda task, args: self._known(
-                task, args, lambda timer: (0, 0)
+                task, args, lambda timer: (min(timer.overrun, _OVERRUN_MAX), 0)
             ),
             NR["timer_delete"]: self._timer_delete,
             NR["timerfd_create"]: self._timerfd_create,
@@ -91,8 +95,10 @@ class Timers:
         return min((one.due for one in self._all() if one.due is not None), default=None)
 
     def ring(self) -> bool:
-        """Let go off what is due; whether anything was."""
+        """Let go off what is due; whether anything was. Asked at each step, so cheap for none."""
         rang = False
+        if not (self._of_process or self._posix or self._files):
+            return rang
         for timer in self._all():
             if timer.due is not None and timer.due <= self._time.now:
                 count = 1
@@ -101,7 +107,11 @@ class Timers:
                     timer.due += count * timer.interval
                 else:
                     timer.due = None
-                timer.ring(count)
+                if timer.is_pending():
+                    timer.overrun += count
+                else:
+                    timer.overrun = count - 1
+                    timer.ring(count)
                 rang = True
         return rang
 
@@ -117,15 +127,24 @@ class Timers:
 
     # Clocks
 
+    def _read(self, task: Task) -> int:
+        """A task that reads the clock until its own alarm goes off need make no other call."""
+        now = self._time.read(task.tid)
+        due = self.next_due() if self._of_process or self._posix else None
+        if due is not None and due <= now:
+            self._time.catch_up(task.tid)
+            self.ring()
+        return now
+
     def _clock_gettime(self, task: Task, args: tuple[int, ...]) -> Answer:
-        shown = self._time.on_clock(args[0] & 0xFFFFFFFF, self._time.read(task.tid))
+        shown = self._time.on_clock(args[0] & 0xFFFFFFFF, self._read(task))
         if shown is None:
             return None
         task.memory().write(args[1], struct.pack("=qq", *divmod(shown, _SECOND)))
         return 0, 0
 
     def _gettimeofday(self, task: Task, args: tuple[int, ...]) -> Answer:
-        shown = self._time.on_clock(0, self._time.read(task.tid))
+        shown = self._time.on_clock(0, self._read(task))
         assert shown is not None
         seconds, rest = divmod(shown, _SECOND)
         if args[0]:
@@ -135,7 +154,7 @@ class Timers:
         return 0, 0
 
     def _read_time(self, task: Task, args: tuple[int, ...]) -> Answer:
-        shown = self._time.on_clock(0, self._time.read(task.tid))
+        shown = self._time.on_clock(0, self._read(task))
         assert shown is not None
         if args[0]:
             task.memory().write(args[0], struct.pack("=q", shown // _SECOND))
@@ -149,7 +168,8 @@ class Timers:
         seconds = args[0] & 0xFFFFFFFF
         timer.due = self._time.now + seconds * _SECOND if seconds else None
         timer.interval = 0
-        return -(-left // _SECOND), 0
+        # Rounded, but a timer that is set never shows as none.
+        return max(1, (left + _SECOND // 2) // _SECOND) if left else 0, 0
 
     def _setitimer(self, task: Task, args: tuple[int, ...]) -> Answer:
         if args[0] & 0xFFFFFFFF != _ITIMER_REAL:
@@ -191,14 +211,19 @@ class Timers:
                 thread = _thread_named(pid, named)
         if how not in (_SIGEV_SIGNAL, _SIGEV_NONE, _SIGEV_THREAD_ID):
             return _EINVAL
+        if how != _SIGEV_NONE and not 0 < sent < signal.NSIG:
+            return _EINVAL
 
         def ring(count: int) -> None:
             if how != _SIGEV_NONE:
                 process.queue_timer_signal(pid, thread, sent, number, count - 1, value)
 
+        def is_pending() -> bool:
+            return how != _SIGEV_NONE and bool(task.pending_signals() >> sent - 1 & 1)
+
         task.memory().write(args[2], struct.pack("=i", number))
         self._numbers[pid] = number + 1
-        self._posix[pid, number] = Timer(ring, clock=clock)
+        self._posix[pid, number] = Timer(ring, is_pending, clock=clock)
         return 0, 0
 
     def _known(self, task: Task, args: tuple[int, ...], use: Callable[[Timer], Answer]) -> Answer:

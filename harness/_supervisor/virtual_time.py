@@ -42,6 +42,11 @@ class VirtualTime:
         reads = self._reads[task] = self._reads.get(task, 0) + 1
         return self.now + _ticks(reads)
 
+    def catch_up(self, task: int) -> None:
+        """It is now what *task* saw when it last read the clock."""
+        if reads := self._reads.pop(task, 0):
+            self.now += _ticks(reads)
+
     def jump(self, to: int) -> None:
         """Everybody waits: it is *to* now."""
         self.now = max(self.now, to)
@@ -79,6 +84,7 @@ class Wait:
         "expire",
         "interrupted",
         "over",
+        "passing",
         "ready",
         "value",
     )
@@ -90,6 +96,7 @@ class Wait:
         ready: Callable[[], bool] = lambda: False,
         *,
         expire: Callable[[], None] | None = None,
+        passing: Callable[[int], None] | None = None,
         interrupted: Callable[[int], None] | None = None,
         value: tuple[int, int] | None = None,
         blocked: int | None = None,
@@ -98,6 +105,8 @@ class Wait:
         self.over = over
         self.ready = ready
         self.expire = expire
+        #: What to write, given the time that is left, before the kernel carries the call out.
+        self.passing = passing
         #: What to write when a signal ends it, given the time that is left; the answer then is
         #: -ERESTARTNOHAND. None: the kernel carries the call out, and ends it by that signal.
         self.interrupted = interrupted

@@ -23,6 +23,8 @@ _ARGS = 6  # where the arguments start in a notification
 _SECOND = 10**9
 _ABSTIME = 1  # TIMER_ABSTIME
 _FDS_MAX = 4096
+_FD_TABLE_MIN = 64
+_SLEEP_CLOCKS = frozenset({0, 1, 7, 8, 9, 11})  # the others are only read: EOPNOTSUPP
 _FUTEX_WAIT, _FUTEX_WAIT_BITSET, _FUTEX_REALTIME = 0, 9, 256
 _ERESTARTNOHAND = 514
 _POLLED = struct.Struct("=ihh")  # struct pollfd
@@ -92,8 +94,9 @@ def _milliseconds(word: int) -> int | None:
     return None if word & 0x80000000 else word * 10**6
 
 
-def _pack_timespec(nanoseconds: int) -> bytes:
-    return struct.pack("=qq", *divmod(max(0, nanoseconds), _SECOND))
+def _pack_time(nanoseconds: int, unit: int = 1) -> bytes:
+    seconds, rest = divmod(max(0, nanoseconds), _SECOND)
+    return struct.pack("=qq", seconds, rest // unit)
 
 
 # ---- Sleeps --------------------------------------------------------------------------------------
@@ -105,7 +108,7 @@ def _sleep(task: Task, time: VirtualTime, duration: int | None, remains: int) ->
 
     def interrupted(left: int) -> None:
         if remains:
-            task.memory().write(remains, _pack_timespec(left))
+            task.memory().write(remains, _pack_time(left))
 
     return Wait(time.now + duration, (0, 0), interrupted=interrupted)
 
@@ -117,7 +120,7 @@ def _nanosleep(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | N
 def _clock_nanosleep(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
     clock, flags, request, remains = args[:4]
     wanted = _timespec(task, request)
-    if wanted is None or time.on_clock(clock & 0xFFFFFFFF, 0) is None:
+    if wanted is None or clock & 0xFFFFFFFF not in _SLEEP_CLOCKS:
         return None
     if not flags & _ABSTIME:
         return _sleep(task, time, wanted, remains)
@@ -129,13 +132,17 @@ def _clock_nanosleep(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wa
 # ---- Descriptors ---------------------------------------------------------------------------------
 
 
-def descriptors_ready(tgid: int, wanted: Wanted) -> bool:
+def descriptors_ready(task: Task, wanted: Wanted) -> bool:
     """Whether poll(2) of the process would return at once. Duplicates are closed again at once:
     held, one hides an end of file."""
+    # First, as poll(2) on an epoll takes off its list what is not ready for who asks.
+    pending = task.pending_signals()
+    if pending and any(_signals_there(task, number, pending) for number, _ in wanted):
+        return True
     fds: list[int] = []
     poll = select.poll()
     try:
-        pidfd = process.open_pidfd(tgid)
+        pidfd = process.open_pidfd(task.tgid)
     except OSError:
         return True  # it is gone; the answer will tell
     try:
@@ -152,6 +159,23 @@ def descriptors_ready(tgid: int, wanted: Wanted) -> bool:
             os.close(fd)
 
 
+def _signals_there(task: Task, number: int, pending: int) -> bool:
+    """Whether the descriptor is a signalfd, or an epoll with one, and a signal of its set waits: to
+    poll(2) it shows the signals of who asks, which would be ours. Source: signalfd(2)."""
+    try:
+        with open(f"/proc/{task.tid}/fdinfo/{number}", "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return False
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name == b"sigmask" and pending & int(value, 16):
+            return True
+        if name == b"tfd" and _signals_there(task, int(value.split()[0]), pending):
+            return True
+    return False
+
+
 def _mask(task: Task, address: int) -> int | None:
     """The set of signals that a call has at *address*; None when it has none."""
     if not address:
@@ -162,9 +186,7 @@ def _mask(task: Task, address: int) -> int | None:
         return None
 
 
-def _polls(
-    task: Task, deadline: int, address: int, count: int, blocked: int | None = None
-) -> Wait | None:
+def _polls(task: Task, deadline: int, address: int, count: int) -> Wait | None:
     if count > _FDS_MAX:
         return None
     try:
@@ -182,9 +204,9 @@ def _polls(
     return Wait(
         deadline,
         (0, 0),
-        lambda: descriptors_ready(task.tgid, wanted),
+        lambda: descriptors_ready(task, wanted),
         expire=expire,
-        blocked=blocked,
+        interrupted=lambda left: expire(),
     )
 
 
@@ -197,8 +219,27 @@ def _ppoll(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
     limit = _timespec(task, args[2]) if args[2] else None
     if not limit:
         return None
-    blocked = _mask(task, args[3])
-    return _polls(task, time.now + limit, args[0], args[1] & 0xFFFFFFFF, blocked)
+    wait = _polls(task, time.now + limit, args[0], args[1] & 0xFFFFFFFF)
+    if wait is not None:
+        wait.blocked = _mask(task, args[3])
+        _writes_back(task, wait, args[2], 1)
+    return wait
+
+
+def _writes_back(task: Task, wait: Wait, address: int, unit: int) -> None:
+    """The call changes its limit into the time that is left. The kernel ends it by a signal: it
+    alone can let one in that is else blocked."""
+    expire = wait.expire
+
+    def write(left: int) -> None:
+        task.memory().write(address, _pack_time(left, unit))
+
+    def expire_and_write() -> None:
+        if expire is not None:
+            expire()
+        write(0)
+
+    wait.expire, wait.passing, wait.interrupted = expire_and_write, write, None
 
 
 _SETS = (
@@ -213,6 +254,8 @@ def _selects(task: Task, time: VirtualTime, args: tuple[int, ...], unit: int) ->
     count = args[0] & 0xFFFFFFFF
     if not limit or count > _FDS_MAX:
         return None
+    if count > _FD_TABLE_MIN:
+        count = min(count, task.fd_table_size())  # the kernel looks no further either
     size = (count + 63) // 64 * 8
     wanted: dict[int, int] = {}
     for address, events in zip(args[1:4], _SETS, strict=True):
@@ -229,12 +272,11 @@ def _selects(task: Task, time: VirtualTime, args: tuple[int, ...], unit: int) ->
     def expire() -> None:
         for address in filter(None, args[1:4]):
             task.memory().write(address, bytes(size))
-        task.memory().write(args[4], bytes(16))
 
     pairs = list(wanted.items())
-    return Wait(
-        time.now + limit, (0, 0), lambda: descriptors_ready(task.tgid, pairs), expire=expire
-    )
+    wait = Wait(time.now + limit, (0, 0), lambda: descriptors_ready(task, pairs), expire=expire)
+    _writes_back(task, wait, args[4], unit)
+    return wait
 
 
 def _select(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
@@ -252,15 +294,15 @@ def _pselect6(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | No
     return wait
 
 
-def _epolls(task: Task, time: VirtualTime, limit: int | None, epoll: int) -> Wait | None:
-    if not limit:
+def _epolls(task: Task, time: VirtualTime, limit: int | None, epoll: int, room: int) -> Wait | None:
+    if not limit or not 0 < room & 0xFFFFFFFF < 1 << 31:
         return None
     wanted = [(epoll & 0xFFFFFFFF, select.POLLIN)]
-    return Wait(time.now + limit, (0, 0), lambda: descriptors_ready(task.tgid, wanted))
+    return Wait(time.now + limit, (0, 0), lambda: descriptors_ready(task, wanted))
 
 
 def _epoll_wait(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
-    return _epolls(task, time, _milliseconds(args[3]), args[0])
+    return _epolls(task, time, _milliseconds(args[3]), args[0], args[2])
 
 
 def _epoll_pwait(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
@@ -271,7 +313,8 @@ def _epoll_pwait(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait |
 
 
 def _epoll_pwait2(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
-    wait = _epolls(task, time, _timespec(task, args[3]) if args[3] else None, args[0])
+    limit = _timespec(task, args[3]) if args[3] else None
+    wait = _epolls(task, time, limit, args[0], args[2])
     if wait is not None:
         wait.blocked = _mask(task, args[4])
     return wait

@@ -52,6 +52,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.randomness",
         "_supervisor.tasks",
         "_supervisor.waits",
+        "_supervisor.socket_waits",
         "_supervisor.timers",
         "_supervisor.execs",
         "_supervisor.caller",
