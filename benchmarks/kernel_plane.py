@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -31,6 +32,11 @@ PROGRAMS = Path(__file__).with_name("programs")
 #: Free mode traps what its faults name, and without one nothing. This one never fires.
 NOTHING_ARMED = Schedule(mode="free", faults=(parse_fault_at("getppid#999999999=EPERM"),))
 NOTHING_TRAPPED = Schedule(mode="free")
+ALL_TRAPPED = Schedule(
+    mode="free",
+    faults=tuple(parse_fault_at(f"{call}#999999999=EIO") for call in ("read", "write")),
+)
+_CONTROLLED = Schedule()
 #: The C programs time laps of this many calls or exchanges; programs/laps.h.
 _LAP = 50
 _CALLS_AN_EXCHANGE = 4
@@ -38,6 +44,8 @@ _CALLS_AN_EXCHANGE = 4
 _UNTRAPPED = 25
 _EMPTY_TRIALS = 50
 _DEADLINE_S = 120.0
+#: Microseconds: who polls each 50 ms for an hour, 72,000 times, is to take 5 s.
+_HOUR_OF_NAPS = 69
 _STRACE = ("-f", "--seccomp-bpf", "--trace=getppid", "--output=/dev/null")
 _NS = {"ns": 1.0, "us": 1e3}
 
@@ -64,7 +72,9 @@ def measure(*, rounds: int, laps: int) -> list[Figure]:
             *bench.trapped(laps),
             *bench.untrapped("getppid", laps * _UNTRAPPED),
             *bench.untrapped("pread", laps * _UNTRAPPED),
-            bench.controlled_step(laps),
+            *bench.controlled_steps(laps),
+            bench.slope("a read of the clock", "timed", "clock", laps * _LAP, goal=12),
+            bench.slope("a nap of 50 ms", "timed", "nap", laps * _LAP, goal=_HOUR_OF_NAPS),
             bench.empty_trial("nothing, linked statically", bench.path("nothing")),
             bench.empty_trial("/bin/true", "/bin/true"),
         ]
@@ -129,17 +139,40 @@ class Bench:
         )
         return self._compare(f"an untrapped {call}", "ns", program, NOTHING_TRAPPED, peers)
 
-    def controlled_step(self, laps: int) -> Figure:
-        """One answered call of two processes that wait for each other in turn."""
-        what = "a controlled step"
+    def controlled_steps(self, laps: int) -> list[Figure]:
+        """One answered call of two processes that wait for each other in turn; and the same calls
+        in free mode, all trapped."""
+        controlled = self.slope("a controlled step", "ping_pong", laps, goal=30)
+        free = self.slope("the same in free mode", "ping_pong", laps, schedule=ALL_TRAPPED)
+        if controlled.ours is None or free.ours is None:
+            return [controlled, free]
+        ratio = controlled.ours / free.ours
+        return [replace(controlled, against="free", peer=free.ours, ratio=ratio)]
+
+    def slope(
+        self,
+        what: str,
+        program: str,
+        *arguments: str | int,
+        schedule: Schedule = _CONTROLLED,
+        goal: float | None = None,
+    ) -> Figure:
+        """What one more call of a program costs a trial. In controlled mode its own clock is the
+        trial's, so the watch is ours: twice as many calls take so much longer. Its last argument
+        is how many it makes, or how many laps of exchanges."""
         if self._missing:
             return Figure(what=what, unit="us", missing=self._missing)
-        program = [self.path("ping_pong"), str(laps)]
-        scale = _LAP * _CALLS_AN_EXCHANGE * _NS["us"]
-        step = statistics.median(
-            self._in_trial(program, Schedule()) / scale for _ in range(self._rounds)
-        )
-        return Figure(what=what, unit="us", ours=step, goal=40, of="ours")
+        *first, count = arguments
+        calls = int(count) * (_LAP * _CALLS_AN_EXCHANGE if program == "ping_pong" else 1)
+        slopes: list[float] = []
+        for _ in range(self._rounds):
+            once, twice = (
+                self._trial([self.path(program), *map(str, first), str(n)], schedule).seconds
+                for n in (int(count), 2 * int(count))
+            )
+            slopes.append((twice - once) / calls)
+        ours = statistics.median(slopes) * 1e6
+        return Figure(what=what, unit="us", ours=ours, goal=goal, of="ours")
 
     def empty_trial(self, name: str, program: str) -> Figure:
         """A whole controlled trial of a program that does nothing: its world is made, its view
