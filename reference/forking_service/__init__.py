@@ -1,8 +1,9 @@
 """A service that stays loaded and forks a child for each request, and its clients.
 
 protocol.py says what the bytes mean, states.py which way a connection, a child and the service
-itself can go; neither does input or output. server.py leads, with loop.py (poll), clients.py and
-connection.py (who asks), children.py (who was forked), listener.py (the socket file) and
-directory.py (a child's FIFOs); child.py is a child's life, commands.py what it can run. client.py
-is the other side. `python -m reference.forking_service --help` says how to run it.
+itself can go; neither does input or output. server.py leads, with loop.py (poll), clients.py,
+connection.py and peer.py (who asks), children.py (who was forked), listener.py (the socket file)
+and directory.py (a child's FIFOs); start.py and daemon.py make a process a service. child.py is a
+child's life, commands.py what it can run. client.py is the other side.
+`python -m reference.forking_service --help` says how to run it.
 """

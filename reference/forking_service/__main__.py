@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from reference.forking_service.log import write_all
 from reference.forking_service.options import Options, parse_perms
+from reference.forking_service.peer import AllowList, gid_of, uid_of
 from reference.forking_service.server import serve_with
 
 PROGRAM = "python -m reference.forking_service"
@@ -43,8 +44,9 @@ stopping
 exit status
   0 after stopping, 1 when it could not start, 2 for a command line that cannot be.
 
-example
+examples
   python -m reference.forking_service --path /run/my.socket --perms 0600 --preload json,email
+  python -m reference.forking_service --path /run/my.socket --pid-file /run/my.pid --log-file my.log
 """
 
 
@@ -110,6 +112,25 @@ def parser() -> argparse.ArgumentParser:
         help="a module whose COMMANDS maps names to callables; repeatable",
     )
     add("--log-file", metavar="F", help="append the log to F (default: standard error)")
+    add(
+        "--pid-file",
+        metavar="F",
+        help="go to the background, with the pid in F until the end; returns when it is ready",
+    )
+    add(
+        "--allow-user",
+        action="append",
+        default=[],
+        metavar="U",
+        help="who may ask, by name or number; repeatable (default: all who can open the socket)",
+    )
+    add(
+        "--allow-group",
+        action="append",
+        default=[],
+        metavar="G",
+        help="the same, by the client's group; repeatable",
+    )
     return made
 
 
@@ -126,6 +147,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             request_timeout_s=given.request_timeout,
             connect_timeout_s=given.connect_timeout,
             children_max=given.max_children,
+            allowed=AllowList(
+                uids=frozenset(map(uid_of, given.allow_user)),
+                gids=frozenset(map(gid_of, given.allow_group)),
+            ),
             **more,
         )
     except (ValueError, OSError) as error:
@@ -136,6 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         modules=given.commands,
         log_file=given.log_file,
         entry_points=True,
+        pid_file=given.pid_file,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, field
 
+from reference.forking_service.peer import AllowList
+
 #: Between SIGINT and SIGKILL, and between SIGKILL and giving up on a child, in seconds.
 INTERRUPTED_S = 1.0
 KILLED_S = 1.0
@@ -15,7 +17,7 @@ class Options:
     """*path* of the socket and its *perms*; times in seconds; *children_max* 0 is no limit.
 
     *directory* is where the children's directories are made: by default where temporary files are
-    (TMPDIR). ValueError, in words for a person, for what cannot be.
+    (TMPDIR); *allowed* is who may ask. ValueError, in words for a person, for what cannot be.
     """
 
     path: str
@@ -27,6 +29,7 @@ class Options:
     #: How long a child may take to become ready: it only has to set itself up.
     prepare_timeout_s: float = 10.0
     children_max: int = 0
+    allowed: AllowList = field(default_factory=AllowList)
 
     def __post_init__(self) -> None:
         if not self.path or "\0" in self.path:

@@ -20,11 +20,13 @@ from reference.forking_service.children import Child, Children
 from reference.forking_service.clients import Clients
 from reference.forking_service.commands import Command
 from reference.forking_service.connection import Connection
+from reference.forking_service.daemon import in_background
 from reference.forking_service.listener import StartError, close_socket
 from reference.forking_service.log import Log, close_descriptor, write_all
 from reference.forking_service.loop import READABLE, Handler, Loop
 from reference.forking_service.options import INTERRUPTED_S, KILLED_S, Options, parse_perms
-from reference.forking_service.start import prepare
+from reference.forking_service.peer import AllowList, peer_of
+from reference.forking_service.start import install_handlers, prepare, say_listening
 from reference.forking_service.states import Event, State, after
 
 #: How often a wake-up is tried: without it a stop would not be noticed.
@@ -34,7 +36,8 @@ _TRIES = 3
 class ForkingService:
     """A service at *options.path*. `run` is all of its life; `stop` ends it, from any thread.
 
-    To be run in a thread or as a process. What is meant to be replaced by a subclass: the classes
+    To be run in a thread or as a process. *announce* is called with the path when clients may come;
+    what it raises ends the start. What is meant to be replaced by a subclass: the classes
     below, and every method, each of which does one thing.
     """
 
@@ -49,8 +52,10 @@ class ForkingService:
         commands: Mapping[str, Command] = commands.SHIPPED,
         log: Log | None = None,
         clock: Callable[[], float] = time.monotonic,
+        announce: Callable[[str], None] = say_listening,
     ) -> None:
         self.options = options
+        self.announce = announce
         self.state = State.SERVICE_SERVING
         self.connect_timeout_s = options.connect_timeout_s
         self._commands = commands
@@ -99,6 +104,7 @@ class ForkingService:
             directory.remove_stale(self.options.directory, self.log)
             self._wake_pipe = self.make_wake_pipe()
             self._clients.listen(listener.listen(self.options.path, self.options.perms))
+            self.announce(self.options.path)
         except OSError as error:
             self.finish()
             raise StartError(f"cannot start: {error}") from None
@@ -106,11 +112,6 @@ class ForkingService:
             self.finish()
             raise
         self._loop.watch(self._wake_pipe[0], READABLE, self.woken)
-        self.announce()
-
-    def announce(self) -> None:
-        """Say that clients may come."""
-        write_all(2, f"Listening on socket: {self.options.path}\n")
 
     def serve_until_stopped(self) -> None:
         """Turn after turn."""
@@ -125,7 +126,7 @@ class ForkingService:
                 return
             now = self._loop.turn(self.next_deadline())
 
-    def stop(self, *, now: bool = False) -> None:
+    def stop(self, now: bool = False) -> None:
         """End the service: in good order, or *now*, without waiting for children.
 
         Can be called from any thread and from a signal handler, any number of times.
@@ -266,7 +267,9 @@ class ForkingService:
         )
 
     def serve_request(self, connection: Connection, request: protocol.Request) -> None:
-        """Serve what *connection* has asked for."""
+        """Serve what *connection* has asked for, if that client may ask."""
+        if not self.is_allowed(connection):
+            return
         match request:
             case protocol.Hello():
                 self.log_information()
@@ -279,6 +282,17 @@ class ForkingService:
                 connection.answer(protocol.OK_REPLY)
             case protocol.Fork():
                 self.fork_child(connection, request)
+
+    def is_allowed(self, connection: Connection) -> bool:
+        """Whether its client may ask; one that may not is told so."""
+        if self.options.allowed.is_empty:
+            return True
+        peer = peer_of(connection.socket)
+        if self.options.allowed.admits(peer):
+            return True
+        self.log(f"{connection.name}: not allowed: {peer}")
+        connection.answer(protocol.failure(f"not allowed: uid {peer.uid}, gid {peer.gid}"))
+        return False
 
     def log_information(self) -> None:
         """What an administrator may want to know."""
@@ -432,17 +446,21 @@ def serve(
     connect_timeout: float = 120.0,
     prepare_timeout: float = 10.0,
     max_children: int = 0,
+    allow_uids: Sequence[int] = (),
+    allow_gids: Sequence[int] = (),
     commands: Sequence[str] = (),
     log_file: str | None = None,
+    pid_file: str | None = None,
     entry_points: bool = False,
 ) -> int:
     """Be the service until SIGTERM, SIGINT or `quit`: the main function of a whole process.
 
     As such, and unlike `ForkingService`, it installs the handlers of those signals. All arguments
     can come from JSON: times in seconds, *perms* in octal as text or as the number itself, module
-    names in *preload* and *commands*. Prints `Listening on socket: PATH` on standard error when it
-    is ready. Returns the exit status: 0 after an orderly stop; 1 when it could not start and 2 when
-    the arguments cannot be, each with one line on standard error and nothing left behind.
+    names in *preload* and *commands*. With a *pid_file* it goes to the background. Prints
+    `Listening on socket: PATH` on standard error when it is ready. Returns the exit status: 0 after
+    an orderly stop; 1 when it could not start and 2 when the arguments cannot be, each with one
+    line on standard error and nothing left behind.
     """
     more = {} if directory is None else {"directory": directory}
     try:
@@ -454,12 +472,13 @@ def serve(
             connect_timeout_s=connect_timeout,
             prepare_timeout_s=prepare_timeout,
             children_max=max_children,
+            allowed=AllowList(uids=frozenset(allow_uids), gids=frozenset(allow_gids)),
             **more,
         )
     except (ValueError, OSError) as error:
         write_all(2, f"forking-service: {error}\n")
         return 2
-    return serve_with(options, preload, commands, log_file, entry_points)
+    return serve_with(options, preload, commands, log_file, entry_points, pid_file)
 
 
 def serve_with(
@@ -468,28 +487,32 @@ def serve_with(
     modules: Sequence[str] = (),
     log_file: str | None = None,
     entry_points: bool = False,
+    pid_file: str | None = None,
     service_type: type[ForkingService] = ForkingService,
 ) -> int:
     """As `serve`, with its options made; *service_type* is what runs."""
+
+    def served(announce: Callable[[str], None]) -> int:
+        return be_service(service_type, options, preload, modules, log_file, entry_points, announce)
+
+    return served(say_listening) if pid_file is None else in_background(pid_file, served)
+
+
+def be_service(
+    service_type: type[ForkingService],
+    options: Options,
+    preload: Sequence[str],
+    modules: Sequence[str],
+    log_file: str | None,
+    entry_points: bool,
+    announce: Callable[[str], None],
+) -> int:
+    """All of the process's life as a service; the exit status."""
     try:
         log, found = prepare(preload, modules, log_file, entry_points)
-        service = service_type(options, commands=found, log=log)
-        install_handlers(service)
+        service = service_type(options, commands=found, log=log, announce=announce)
+        install_handlers(service.stop)
         return service.run()
     except (StartError, OSError) as error:
         write_all(2, f"forking-service: {error}\n")
         return 1
-
-
-def install_handlers(service: ForkingService) -> None:
-    """Let SIGTERM and SIGINT stop *service*: the first in good order, the second at once."""
-    seen: list[int] = []
-
-    def told_to_stop(number: int, frame: object) -> None:
-        seen.append(number)
-        service.stop(now=len(seen) > 1)
-
-    signal.signal(signal.SIGTERM, told_to_stop)
-    signal.signal(signal.SIGINT, told_to_stop)
-    # Where it is ignored, the kernel reaps the children, and what they ended with is lost.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -1,10 +1,11 @@
-"""What a process does before it becomes the service: descriptors, log, modules, commands."""
+"""What a process does before it becomes the service: its descriptors, modules and signals."""
 
 from __future__ import annotations
 
 import errno
 import importlib
 import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 
 from reference.forking_service import commands
@@ -57,3 +58,22 @@ def preload_modules(names: Sequence[str], log: Callable[[str], None]) -> None:
             raise
         except BaseException as error:
             log(f"cannot preload {name}: {type(error).__name__}: {error}")
+
+
+def install_handlers(stop: Callable[[bool], None]) -> None:
+    """Let SIGTERM and SIGINT call *stop*: the first with False, further ones with True, for now."""
+    seen: list[int] = []
+
+    def told_to_stop(number: int, frame: object) -> None:
+        seen.append(number)
+        stop(len(seen) > 1)
+
+    signal.signal(signal.SIGTERM, told_to_stop)
+    signal.signal(signal.SIGINT, told_to_stop)
+    # Where it is ignored, the kernel reaps the children, and what they ended with is lost.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def say_listening(path: str) -> None:
+    """Say on standard error that clients may come to the socket at *path*."""
+    write_all(2, f"Listening on socket: {path}\n")

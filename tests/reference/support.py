@@ -165,7 +165,7 @@ class Raw:
         self.socket.close()
 
 
-def ask(service: Service, request: bytes) -> bytes:
+def ask(service: Service | str, request: bytes) -> bytes:
     """The whole reply to one request."""
     with Raw(service) as raw:
         return raw.send(request).rest()
