@@ -139,7 +139,15 @@ def run_trial(
     outputs.release_write_ends()
     ready = plan.in_trial(plan.ready) if plan.ready else None
     functions = {role for role, (_, workload) in _programs(plan).items() if workload}
-    trial = Trial(world, Core(plan.schedule), plan.schedule, plan.roots, ready, functions)
+    trial = Trial(
+        world,
+        Core(plan.schedule),
+        plan.schedule,
+        plan.roots,
+        ready,
+        functions,
+        own_network=not plan.host_network,
+    )
     try:
         return _supervised(plan, trial, outputs, stop_fd, clock, began)
     finally:

@@ -283,7 +283,8 @@ class Answers:
     def _shorten(
         self, task: Task, due: Armed, count: int, notif: Notification, paths: Paths
     ) -> None:
-        if self._trial.time is not None and (answer := self._trial.entropy.answer(task, count)):
+        trial = self._trial
+        if trial.time is not None and (answer := trial.entropy.shortened(task, count)):
             self._trial.core.fire(due)
             self._record(task, f"short:{count}", notif, paths)
             self._answer(task, *answer)

@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from .._kernel import memory, message, process
 from ..calls import NR, numbers
@@ -58,24 +58,33 @@ class Entropy:
         if not self._opened:
             self._opened = any(path is not None and path.endswith(_ENDINGS) for path in paths)
 
-    def answer(self, task: Task, at_most: int | None = None) -> Answer:
-        """The answer to the call of *task*; None when it is not about chance.
+    def calls(self) -> Collection[int]:
+        """The calls that `answer` is for."""
+        return {GETRANDOM} | _PLAIN | _VECTORS | _COPIES.keys()
 
-        *at_most*: it gets no more than so many bytes; None too when it asks for no more anyway.
-        """
+    def answer(self, task: Task) -> Answer:
+        """The answer to the call of *task*; None when that is the kernel's."""
         assert task.call is not None
         nr, args = task.call[3], task.call[_ARGS:]
         if nr == GETRANDOM:
             return self._getrandom(task, args)
         if not self._opened:
             return None
-        if nr in _PLAIN or nr in _VECTORS:
-            return self._read(task, nr, args, at_most)
-        if nr in _COPIES:
-            number = args[_COPIES[nr]]
-            if _is_device(task, number, _led_to(task, number)):
-                return _EINVAL  # as from many a device: then it is read
+        if nr not in _COPIES:
+            return self._read(task, nr, args)
+        number = args[_COPIES[nr]]
+        if _is_device(task, number, _led_to(task, number)):
+            return _EINVAL  # as from many a device: then it is read
         return None
+
+    def shortened(self, task: Task, at_most: int) -> Answer:
+        """The same for a read that is to get no more than *at_most* bytes; None too when it asks
+        for no more."""
+        assert task.call is not None
+        nr = task.call[3]
+        if not self._opened or not (nr in _PLAIN or nr in _VECTORS):
+            return None
+        return self._read(task, nr, task.call[_ARGS:], at_most)
 
     def _getrandom(self, task: Task, args: Sequence[int]) -> Answer:
         flags = args[2] & 0xFFFFFFFF
@@ -84,7 +93,7 @@ class Entropy:
         size = min(args[1], _AT_ONCE)
         return _given(task, self._randomness.pieces(task.name, _CALL, size), [(args[0], size)])
 
-    def _read(self, task: Task, nr: int, args: Sequence[int], at_most: int | None) -> Answer:
+    def _read(self, task: Task, nr: int, args: Sequence[int], at_most: int | None = None) -> Answer:
         link = _led_to(task, args[0])
         if _is_device(task, args[0], link):
             make: Callable[[int], Iterable[bytes]] = self._device(task)

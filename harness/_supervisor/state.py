@@ -3,7 +3,7 @@ intake and answers."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from .._kernel import process
@@ -16,6 +16,7 @@ from .decode import event
 from .entropy import Entropy
 from .execs import Execs
 from .launch import World
+from .naming import Names
 from .randomness import Randomness, fraction_ns
 from .tasks import PARKED, Task
 from .timers import Answer, Timers
@@ -33,7 +34,7 @@ class Trial:
 
     *roots* are the roles of the commands in the order in which init was given them, *functions*
     those that are functions, which init forks for. *ready* is where the service must listen before
-    the clients start, None when they need not wait.
+    the clients start, None when they need not wait. *own_network*: it has one to itself.
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class Trial:
         roots: Sequence[str],
         ready: str | None,
         functions: Collection[str] = (),
+        *,
+        own_network: bool = True,
     ) -> None:
         self.world = world
         self.core = core
@@ -68,6 +71,8 @@ class Trial:
         #: The time that the trial goes by, and what hangs on it; None in free mode.
         self.time: VirtualTime | None = None
         self.timers_set: Timers | None = None
+        #: Who answers a call in the kernel's place; nobody in free mode.
+        self._own: dict[int, Callable[[Task], Answer]] = {}
         #: What is random in it; not used in free mode.
         self.entropy = Entropy(Randomness(schedule.seed))
         self.execs = Execs(self._executed, self.entropy.of_program, self._weaker)
@@ -85,6 +90,11 @@ class Trial:
         if schedule.mode == "controlled":
             self.time = VirtualTime(schedule.clock_start, fraction_ns(schedule.seed))
             self.timers_set = Timers(self.time, self._give)
+            own: list[Timers | Entropy | Names] = [self.timers_set, self.entropy]
+            if own_network:
+                own.append(Names())
+            for one in own:
+                self._own |= dict.fromkeys(one.calls(), one.answer)
         self._marks: dict[tuple[str, str], int] = {}
 
     def mark(self, name: str, *args: str) -> None:
@@ -136,11 +146,11 @@ class Trial:
         return [task for task in self.tasks.values() if task.role is not None]
 
     def own_answer(self, task: Task) -> Answer:
-        """What the trial itself answers to the call of *task*: its time, its chance. None when that
-        is the kernel's to say, as all is in free mode."""
-        if self.timers_set is None:
-            return None
-        return self.timers_set.answer(task) or self.entropy.answer(task)
+        """What the trial itself answers to the call of *task*: its time, its chance, the names that
+        it chooses. None when that is the kernel's to say, as all is in free mode."""
+        assert task.call is not None
+        make = self._own.get(task.call[3])
+        return None if make is None else make(task)
 
     def pass_time(self) -> bool:
         """Everybody waits: let time pass until the first of them need not wait any more; whether

@@ -12,7 +12,7 @@ import os
 import select
 import signal
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from .._kernel import process
@@ -79,14 +79,15 @@ class Timers:
             NR["timerfd_gettime"]: self._timerfd_gettime,
         }
 
+    def calls(self) -> Collection[int]:
+        """The calls that `answer` is for."""
+        return self._answers.keys()
+
     def answer(self, task: Task) -> Answer:
         """What the call of *task* returns. With `given` it has been answered already."""
         assert task.call is not None
-        make = self._answers.get(task.call[3])
-        if make is None:
-            return None
         try:
-            return make(task, task.call[_ARGS:])
+            return self._answers[task.call[3]](task, task.call[_ARGS:])
         except OSError:
             return _EFAULT
 

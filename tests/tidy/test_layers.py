@@ -54,6 +54,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.waits",
         "_supervisor.socket_waits",
         "_supervisor.timers",
+        "_supervisor.naming",
         "_supervisor.execs",
         "_supervisor.caller",
         "_supervisor.entropy",
