@@ -5,9 +5,11 @@ Each program says itself how long it has waited, by the clock that it sees.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -154,6 +156,54 @@ def test_a_static_program_waits_by_the_trials_time(runner: Runner) -> None:
     needs("busybox")
     result = runner.run(plan("/bin/busybox", "sleep", "9999"))
     assert exit_status(result) == 0
+
+
+_GO = """
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+func main() {
+	began := time.Now()
+	time.Sleep(2 * time.Hour)
+	fmt.Println(time.Since(began).Round(time.Second))
+	limited, free := context.WithTimeout(context.Background(), time.Hour)
+	defer free()
+	<-limited.Done()
+	fmt.Println(limited.Err(), time.Since(began).Round(time.Second))
+	done := make(chan int)
+	go func() { time.Sleep(5 * time.Minute); done <- 1 }()
+	select {
+	case <-done:
+		fmt.Println("done")
+	case <-time.After(time.Minute):
+		fmt.Println("late", time.Since(began).Round(time.Second))
+	}
+}
+"""
+
+
+def test_a_go_program_waits_by_the_trials_time(runner: Runner, tmp_path: Path) -> None:
+    if shutil.which("go") is None:
+        pytest.skip("no go here; fix: apt-get install golang-go")
+    (tmp_path / "waits.go").write_text(_GO)
+    subprocess.run(
+        ["go", "build", "waits.go"],
+        cwd=tmp_path,
+        env=clean_environment() | {"GOCACHE": str(tmp_path / "cache"), "HOME": str(tmp_path)},
+        timeout=300,
+        check=True,
+    )
+    result = runner.run(plan(str(tmp_path / "waits")))
+    assert result.outcome.stdout.head.splitlines() == [
+        "2h0m0s",
+        "context deadline exceeded 3h0m0s",
+        "late 3h1m0s",
+    ]
 
 
 _C = r"""
