@@ -25,6 +25,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 #: Debian's, and ours, by name.
 LAUNCHERS: Mapping[str, tuple[str, ...]] = {
     "C": ("/usr/bin/prefork-interp",),
+    "ours": (sys.executable, "-m", "reference.prefork_interpreter"),
 }
 #: The first process of the namespaces: it makes the run directory, reaps whoever loses its parent,
 #: and ends, with all the others, when its standard input does.
@@ -147,14 +148,11 @@ class Place:
         return found
 
     def server(self, script: str) -> int:
-        """The one server of *script*: it leads its session and is not Debian's watcher."""
+        """The one server of *script*: it leads its session, and is no launcher or watcher."""
         found = [
             pid
             for pid, line in self.processes().items()
-            if script in line
-            and "prefork-interp " not in line
-            and os.getsid(pid) == pid
-            and os.getpgid(pid) == pid
+            if script in line and "prefork" not in line and os.getsid(pid) == pid
         ]
         assert len(found) == 1, self.processes()
         return found[0]
