@@ -6,8 +6,8 @@ nothing but itself: a name brings its module with it at its first use.
 A map, top to bottom; a module imports only from rows above its own, or from earlier in its row:
 
     0  errors.py                      one tree of errors, named after who must act
-    1  strict.py calls.py fault.py schedule.py trace.py history.py verdict.py
-       workload.py fingerprint.py recording.py
+    1  strict.py calls.py fault.py schedule.py trace.py history.py
+       weakness.py verdict.py workload.py fingerprint.py recording.py
                                       values: frozen, checked when made, no input or output
     2  _kernel/                       the only place with ctypes: the kernel's calls and structures
        client.py                      what a workload is given

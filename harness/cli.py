@@ -26,6 +26,7 @@ from .planning import is_root_of_the_machine, oracle_named, plan_to_run
 from .report.text import announcement
 from .report.unfired import why_not
 from .subject import TrialPlan
+from .weakness import in_few
 
 _FAILED, _USAGE, _DID_NOT_FIRE, _HARNESS_FAILED, _KILLED = 1, 2, 3, 125, 128
 
@@ -187,6 +188,8 @@ def _summary(plan: TrialPlan, result: TrialResult) -> str:
     ]
     if outcome.not_applied:
         said.append(f"{len(outcome.not_applied)} switches did not apply")
+    if outcome.weakened:
+        said.append(in_few(outcome.weakened))
     events = f"{len(result.trace.counted())} events"
     # In free mode the order of events is the machine's affair: a digest would promise too much.
     controlled = plan.schedule.mode == "controlled"
@@ -222,6 +225,7 @@ def _replay(options: argparse.Namespace) -> int:
             count = sum(_key(other) == _key(one) for other in replays)
             times = f" {count}/{len(replays)}" if len(replays) > 1 else ""
             said = [f"{one.word}{times}: {one.reason}"]
+            said += [weakened] if (weakened := _weakened(one)) else []
             said += one.divergence.split("\n") if one.divergence else []
             said += [f"  changed since the recording: {what}" for what in one.changed]
             if one.divergence and not one.changed:
@@ -231,8 +235,12 @@ def _replay(options: argparse.Namespace) -> int:
     return worst
 
 
-def _key(one: Replay) -> tuple[str, str, str]:
-    return (one.word, one.reason, one.divergence)
+def _key(one: Replay) -> tuple[str, str, str, str]:
+    return (one.word, one.reason, one.divergence, _weakened(one))
+
+
+def _weakened(one: Replay) -> str:
+    return in_few(one.result.outcome.weakened) if one.result else ""
 
 
 def _distinct(replays: list[Replay]) -> list[Replay]:

@@ -44,7 +44,7 @@ class Fingerprint:
         count = f"{self.processors} processor{'s' * (self.processors != 1)}"
         model = f" ({self.processor})" if self.processor else ""
         who = "root" if self.as_root else "an ordinary user"
-        files = f"{len(self.files)} file{'s' * (len(self.files) != 1)} known by digest"
+        files = f"{len(self.files)} file{'s' * (len(self.files) != 1)} known"
         return f"{self.machine}, {count}{model}, {who}, {files}"
 
     def to_json(self) -> dict[str, object]:

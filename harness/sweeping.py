@@ -11,7 +11,7 @@ from ._engine.sweep import SweepResult, sweep
 from .console import Teller, print_lines, say
 from .planning import oracle_named, plan_to_repeat
 from .points import KINDS
-from .report.sweep import block, progress, summary, to_json, unclear
+from .report.sweep import block, progress, summary, to_json, unclear, weakened
 from .subject import TrialPlan
 
 _FOUND, _INCONCLUSIVE = 1, 3
@@ -51,4 +51,4 @@ def _print(result: SweepResult, plan: TrialPlan, options: argparse.Namespace) ->
         print_lines([json.dumps(to_json(result, plan))])
         return
     lines = [line for found in result.findings for line in block(found, plan, options.oracle)]
-    print_lines([*lines, *unclear(result), summary(result)])
+    print_lines([*lines, *unclear(result), *weakened(result), summary(result)])

@@ -22,6 +22,7 @@ from harness.strict import (
     mode_to_json,
     sha256_of,
 )
+from harness.weakness import Weakness
 
 Status = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 End = Literal["exited", "deadline", "stuck", "steps", "refused"]
@@ -165,7 +166,8 @@ class Outcome:
     are the roles that were alive at settle. *fired* and *seen* have a number for each fault of the
     schedule: how often it fired, and how many calls its trigger counted. *not_applied* are the
     indexes of the switches whose task could not run. *history* is what the clients did and saw.
-    *report* says who waited for what when the trial did not end by itself."""
+    *weakened* is what could not be held still, and may differ from run to run. *report* says who
+    waited for what when the trial did not end by itself."""
 
     end: End
     status: int | None
@@ -178,6 +180,7 @@ class Outcome:
     seen: tuple[int, ...] = ()
     not_applied: tuple[int, ...] = ()
     history: tuple[Operation, ...] = ()
+    weakened: tuple[Weakness, ...] = ()
     report: str = ""
 
     def __post_init__(self) -> None:
@@ -237,13 +240,14 @@ class Outcome:
             "seen": list(self.seen),
             "not_applied": list(self.not_applied),
             "history": [operation.to_json() for operation in self.history],
+            "weakened": [weakness.to_json() for weakness in self.weakened],
             "report": self.report,
         }
 
     @classmethod
     def from_json(cls, obj: object, where: str = "outcome") -> Self:
         names = "end status stdout stderr clients files leftovers fired seen not_applied"
-        keys = Keys(obj, where, RecordingError, f"{names} history report")
+        keys = Keys(obj, where, RecordingError, f"{names} history weakened? report")
         return keys.make(
             cls,
             end=cast(End, keys.take("end", str)),
@@ -257,6 +261,7 @@ class Outcome:
             seen=keys.take_all("seen", int),
             not_applied=keys.take_all("not_applied", int),
             history=keys.read_all("history", Operation.from_json),
+            weakened=keys.read_all("weakened", Weakness.from_json),
             report=keys.take("report", str),
         )
 

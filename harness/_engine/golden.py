@@ -12,6 +12,7 @@ from ..schedule import RESTARTED
 from ..subject import TrialPlan
 from ..trace import Event
 from ..verdict import Outcome
+from ..weakness import in_few
 from .trial import TrialResult
 
 _DETAIL_MAX = 300  # characters
@@ -35,14 +36,16 @@ def golden_of(
     """The norm for the trials of *plan*: *first*, which passes, when *second* went the same way.
     Raises `HarnessError` that names the event, or what came out, that differs."""
     if plan.schedule.mode == "controlled" and (differs := _first_difference(first, second)):
-        raise HarnessError(f"two runs without any fault are not the same: {differs}")
+        raise HarnessError(
+            f"two runs without any fault are not the same: {differs}{_weakened(first, second)}"
+        )
     again = judged_by(oracles, plan.roots[0], second.outcome, first.outcome)
     if again.status != "PASS":
         finding = again.findings[0] if again.findings else None
         what = finding.describe() if finding else again.reason
         raise HarnessError(
             "two runs without any fault do not give the same: "
-            f"{what}{_shown(finding.detail if finding else '')}"
+            f"{what}{_shown(finding.detail if finding else '')}{_weakened(first, second)}"
         )
     return replace(first, outcome=replace(first.outcome, fired=(), seen=()))
 
@@ -52,6 +55,12 @@ def golden_of(
 
 def _shown(detail: str) -> str:
     return f" ({in_short(detail, _DETAIL_MAX)})" if detail else ""
+
+
+def _weakened(*runs: TrialResult) -> str:
+    """What may be the reason."""
+    said = next(filter(None, (in_few(run.outcome.weakened) for run in runs)), "")
+    return f"; {said}" if said else ""
 
 
 def _hint(plan: TrialPlan, run: TrialResult) -> str:

@@ -148,6 +148,9 @@ def run_trial(
         functions,
         own_network=not plan.host_network,
     )
+    if template is not None and template.real_clock:
+        for role in sorted(functions):
+            trial.weaken(role, f"reads the real clock (vDSO: {template.real_clock})")
     try:
         return _supervised(plan, trial, outputs, stop_fd, clock, began)
     finally:
@@ -176,6 +179,7 @@ def _supervised(
     limits = Limits(int(plan.deadline_s * 1e9), plan.step_limit, clock)
     policy = policy_named(plan.policy, plan.schedule.seed, depth=plan.depth, length=plan.length)
     scheduler = Scheduler(plan.schedule.switches, policy, tells=plan.decisions)
+    _weaken(plan, trial)
     if plan.schedule.mode == "controlled":
         trial.in_real_time = share_one_processor(world.pid, plan.cpu)
         outside = plan.host_network or _is_outside(plan)
@@ -209,6 +213,7 @@ def _supervised(
         seen=tuple(core.seen()),
         not_applied=tuple(scheduler.not_applied()),
         history=history_of(trace),
+        weakened=tuple(trial.weaknesses.found),
         report=waits,
     )
     schedule = plan.schedule
@@ -222,6 +227,16 @@ def _supervised(
         decisions=tuple(scheduler.decisions),
         outlived_clients=_outlived(plan, [*trial.statuses]),
     )
+
+
+def _weaken(plan: TrialPlan, trial: Trial) -> None:
+    """Say what was asked for, and cannot be held still."""
+    if plan.host_network:
+        trial.weaken("", "has the network of this machine")
+    for path in plan.write:
+        trial.weaken("", f"writes on this machine, below {path}")
+    if _is_outside(plan):
+        trial.weaknesses.watch_standard_input()
 
 
 def _outlived(plan: TrialPlan, ended: list[str]) -> bool:

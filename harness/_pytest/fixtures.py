@@ -19,13 +19,14 @@ from ..errors import HarnessError, MachineError, UsageError
 from ..history import Operation
 from ..oracle import Oracle, judged_by
 from ..points import KINDS, PHASES
-from ..report.sweep import block, bug_report, cause, repeat, summary, unclear
+from ..report.sweep import block, bug_report, cause, repeat, summary, unclear, weakened
 from ..report.text import show
 from ..report.unfired import why_not
 from ..schedule import FaultAt, Schedule, parse_fault_at
 from ..subject import DEADLINE_S, STEP_LIMIT, ClientLike, Subject, TrialPlan, workload_of
 from ..trace import Trace
 from ..verdict import Outcome, Verdict
+from ..weakness import in_few
 from .abilities import end_without_trials
 from .session import Session, without_faults
 
@@ -88,6 +89,10 @@ class _Fixture:
         """A property of the test in the JUnit report."""
         self._item.user_properties.append((f"harness-{name}", str(value)))
 
+    def _note_weakened(self, result: TrialResult) -> None:
+        for one in result.outcome.weakened:
+            self._note("weakened", one.describe())
+
 
 class Trial(_Fixture):
     """The fixture `trial`."""
@@ -127,6 +132,7 @@ class Trial(_Fixture):
         names = self._or_end(lambda: _names(oracles))
         result = self._or_end(lambda: self._session.run(plan))
         self._session.tally.add(trials=1)
+        self._note_weakened(result)
         verdict = judged_by(oracles, plan.roots[0], result.outcome, golden.outcome, result.schedule)
         tried = Tried(
             outcome=result.outcome,
@@ -172,6 +178,7 @@ class Trial(_Fixture):
         if tried.schedule.switches:
             causes.append(f"{len(tried.schedule.switches)} switches of tasks")
         report = bug_report(tried.verdict, causes or ["nothing goes wrong"], more)
+        report += filter(None, [in_few(tried.outcome.weakened)])
         self._note("finding", tried.verdict.findings[0].describe())
         if ident:
             self._note("replay", f"harness replay {self._session.name_of(ident)}")
@@ -274,6 +281,7 @@ class Sweep(_Fixture):
             findings=len(result.findings),
             seconds=result.seconds,
         )
+        self._note_weakened(result.golden)
         self._note("points", f"{result.covered}/{result.points}")
         self._note("trials", result.trials)
 
@@ -286,7 +294,7 @@ class Sweep(_Fixture):
             self._note("finding", found.finding.describe())
             if name:
                 self._note("replay", f"harness replay {name}")
-        lines += [*unclear(result), summary(result)]
+        lines += [*unclear(result), *weakened(result), summary(result)]
         if result.interrupted is not None:
             self._session.tally.kept += [f"interrupted: {self._item.nodeid}", *lines]
             raise result.interrupted

@@ -79,6 +79,8 @@ class Answers:
             except OSError:
                 pass  # it is gone; the answer will tell
             self._trial.entropy.notice(paths)
+            if self._trial.time is not None:
+                self._trial.weaknesses.opens(task, nr, paths)
         due = self._trial.core.chosen(task.due) if task.due else None
         task.due = ()
         if due is not None:
@@ -328,6 +330,8 @@ class Answers:
             flags = self._clone_flags(task, nr, notif)
             task.vforking = bool(flags & CLONE_VFORK) and not flags & CLONE_THREAD
             trial.cloning = task
+            if trial.time is not None:
+                trial.weaknesses.clones(task, flags)
         elif nr in _DEADLY:
             trial.disturbed = True
             if nr in EXECS:

@@ -19,14 +19,14 @@ class Execs:
     """The tasks that are between two programs.
 
     *executed* is told of each that has begun another one, *drawn* says which 16 bytes are random in
-    it, *weaker* is told why a program reads the real clock, if one does.
+    it, *weaker* is told which role reads the real clock, and why, if one does.
     """
 
     def __init__(
         self,
         executed: Callable[[Task], None],
         drawn: Callable[[Task], bytes],
-        weaker: Callable[[str], None],
+        weaker: Callable[[str, str], None],
     ) -> None:
         self._executed = executed
         self._drawn = drawn
@@ -45,7 +45,7 @@ class Execs:
         try:
             ptrace.seize(task.tid)
         except OSError as error:
-            self._weaker(f"{task.name} reads the real clock: ptrace: {error.strerror}")
+            self._weaker(task.name, f"reads the real clock (ptrace: {error.strerror})")
         else:
             self._seized[task.tid] = task
 
@@ -103,7 +103,7 @@ class Execs:
             finally:
                 memory.close()
         except OSError as error:
-            self._weaker(f"{task.name} reads the real clock: vDSO: {error.strerror}")
+            self._weaker(task.name, f"reads the real clock (vDSO: {error.strerror})")
 
     def _forget(self, tid: int) -> None:
         self._seized.pop(tid, None)

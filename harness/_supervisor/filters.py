@@ -11,6 +11,7 @@ from .._kernel.uapi import SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_SET_MODE_FI
 from ..calls import BY_NR, NR
 from ..schedule import Schedule
 from .init import HAND_OVER_FLAGS
+from .weaknesses import ONLY_WATCHED
 
 #: What roles are made of: new programs, and ends. Births too, in controlled mode; in free mode a
 #: signal may arrive between the trap and its receipt and take the call back, and no program is
@@ -19,8 +20,12 @@ _LIFE = ("execve", "execveat", "exit", "exit_group")
 #: A child gets its limits at its first trapped call: no call that a limit changes may come before.
 _LIMITED = ("brk", "mmap", "mremap", "mlock", "getrlimit", "setrlimit", "prlimit64")
 
-#: What the vDSO, once overwritten, does by call: the clock is read, random bytes are drawn.
-_HELD = ("clock_gettime", "gettimeofday", "time", "getrandom")
+#: What the vDSO, once overwritten, does by call: the clock is read, random bytes are drawn;
+#: and what else shows the time.
+_HELD = ("clock_gettime", "gettimeofday", "time", "getrandom", "sysinfo")
+
+#: mmap(2) of memory that others may see: MAP_SHARED, or with more checks MAP_SHARED_VALIDATE
+_SHARED = (ArgTest(3, "any", 1),)
 
 _TESTS = {
     # init's hand-over of the listener must not wait for an answer by the one who waits for the
@@ -64,6 +69,7 @@ def traps_of(schedule: Schedule, *, watch_listen: bool) -> Traps:
     traps[HYPERCALL] = ()
     if schedule.mode == "controlled":
         traps |= {NR[name]: () for name in _HELD}
+        traps = {nr: _SHARED if nr == NR["mmap"] else () for nr in ONLY_WATCHED} | traps
     if "seccomp" in {name for at in schedule.faults for name in at.calls()}:
         traps[NR["seccomp"]] = ()
     return traps

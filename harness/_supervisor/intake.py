@@ -21,12 +21,13 @@ from .entropy import GETRANDOM
 from .outputs import Outputs
 from .state import Trial
 from .tasks import FREE, PARKED, Task, children_of, kinship_of
+from .weaknesses import ONLY_WATCHED
 
 CLONES = numbers("clone clone3 fork vfork")
 EXECS = numbers("execve execveat")
 ENDS = numbers("exit exit_group")
 #: Calls that nobody else can notice, and that the trial answers: no events, unless a fault asks.
-QUIET = numbers("clock_gettime gettimeofday time getrandom")
+QUIET = numbers("clock_gettime gettimeofday time getrandom sysinfo")
 
 
 class Intake:
@@ -125,6 +126,9 @@ class Intake:
             return
         if task.role is None and notif[3] in CLONES:
             self._trial.cloning = task
+        self._pass_on(notif)
+
+    def _pass_on(self, notif: Notification) -> None:
         try:
             self._listener.proceed(notif[0])
         except OSError:
@@ -157,6 +161,11 @@ class Intake:
             )
             return
         nr = notif[3]
+        if trial.time is not None and nr in trial.weaknesses.watched:
+            trial.weaknesses.look(task)
+            if nr in ONLY_WATCHED and nr not in role.armed and not trial.schedule.limits:
+                self._pass_on(notif)
+                return
         if nr in QUIET and trial.time is not None and nr not in role.armed:
             self._answer_quietly(task)
             return

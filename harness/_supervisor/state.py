@@ -10,7 +10,7 @@ from .._kernel import process
 from .._kernel.seccomp import Notification
 from ..errors import SubjectError
 from ..schedule import Schedule, role_matches
-from ..trace import Event, Trace, path_arg
+from ..trace import Event, Trace
 from .core import Core, Role
 from .decode import event
 from .entropy import Entropy
@@ -21,6 +21,7 @@ from .randomness import Randomness, fraction_ns
 from .tasks import PARKED, Task
 from .timers import Answer, Timers
 from .virtual_time import VirtualTime
+from .weaknesses import Weaknesses
 
 FOR_EVER = 1 << 62  # nanoseconds
 _SETTLE_NS = 3600 * 10**9  # of the trial's time: who polls for ever is left running
@@ -75,7 +76,8 @@ class Trial:
         self._own: dict[int, Callable[[Task], Answer]] = {}
         #: What is random in it; not used in free mode.
         self.entropy = Entropy(Randomness(schedule.seed))
-        self.execs = Execs(self._executed, self.entropy.of_program, self._weaker)
+        self.weaknesses = Weaknesses(lambda: len(self.trace))
+        self.execs = Execs(self._executed, self.entropy.of_program, self.weaken)
         self.until = FOR_EVER  # the trial's time does not go further
         self.steps_before = 0  # the last time that time passed
         self.in_real_time = False  # with the supervisor, on one processor
@@ -175,10 +177,13 @@ class Trial:
     def _executed(self, task: Task) -> None:
         if self.timers_set is not None:
             self.timers_set.executed(task)
+        self.weaknesses.executed(task)
 
-    def _weaker(self, why: str) -> None:
-        """The trial is held less still than it should be, and the trace says so."""
-        self.mark("note", path_arg(why))
+    def weaken(self, role: str, reason: str) -> None:
+        """*role* (empty: the whole trial) does what cannot be held still. In free mode nothing is,
+        and it is not said."""
+        if self.time is not None:
+            self.weaknesses.say(role, reason)
 
     def _give(self, task: Task, fd: int, cloexec: bool) -> None:
         assert task.call is not None
@@ -208,6 +213,7 @@ class Trial:
         self.tasks.pop(task.tid, None)
         if self.timers_set is not None and task.tid == task.tgid:
             self.timers_set.ended(task)  # its number may be somebody else's soon
+            self.weaknesses.ended(task)
         if task is self.listening:
             self.listening = None
         if task is self.cloning:

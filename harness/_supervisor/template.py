@@ -53,12 +53,11 @@ def main(fd: int) -> None:
     os.environ.clear()
     os.environ.update(wanted["environment"])
     problem = _import_all([Workload.from_json(one) for one in wanted["workloads"]])
-    control.send(json.dumps(problem).encode())
+    real_clock = "" if problem else _hold_clock()
+    control.send(json.dumps({"problem": problem, "real_clock": real_clock}).encode())
     if problem:
         return
     functions.prepare()
-    with contextlib.suppress(OSError):  # then what is forked of this reads the real clock
-        vdso.patch_own()
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -83,6 +82,15 @@ def _import_all(workloads: Iterable[Workload]) -> str:
                 f"importing {workload.module} starts a thread, and a process with threads cannot "
                 "be forked: start it in the function instead"
             )
+    return ""
+
+
+def _hold_clock() -> str:
+    """Have what is forked of this read the trial's clock; why it cannot be, or nothing."""
+    try:
+        vdso.patch_own()
+    except OSError as error:
+        return error.strerror or str(error)
     return ""
 
 
@@ -173,8 +181,11 @@ class Template:
             if not answer:
                 names = ", ".join(sorted({one.module for one in workloads}))
                 raise SubjectError(f"importing {names} ended the process that did it", 125)
-            if problem := json.loads(answer):
-                raise SubjectError(problem, 125)
+            said = json.loads(answer)
+            if said["problem"]:
+                raise SubjectError(said["problem"], 125)
+            #: Why what is forked of it reads the real clock; empty when it does not.
+            self.real_clock = str(said["real_clock"])
             unless_ready.pop_all()
 
     def fork(self, plan: init.InitPlan, control: socket.socket) -> int:

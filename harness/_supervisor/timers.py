@@ -25,6 +25,7 @@ _SECOND = 10**9
 _MICROSECOND = 1000
 _ITIMER_REAL = 0
 _OVERRUN_MAX = 2**31 - 1  # DELAYTIMER_MAX, timer_getoverrun(2)
+_MONOTONIC = 1
 _ABSTIME = 1  # TIMER_ABSTIME, TFD_TIMER_ABSTIME
 _SIGEV_SIGNAL, _SIGEV_NONE, _SIGEV_THREAD_ID = 0, 1, 4  # <asm-generic/siginfo.h>
 _TFD_CLOEXEC, _TFD_NONBLOCK = 0o2000000, 0o4000
@@ -64,6 +65,7 @@ class Timers:
             NR["clock_gettime"]: self._clock_gettime,
             NR["gettimeofday"]: self._gettimeofday,
             NR["time"]: self._read_time,
+            NR["sysinfo"]: self._sysinfo,
             NR["alarm"]: self._alarm,
             NR["setitimer"]: self._setitimer,
             NR["getitimer"]: self._getitimer,
@@ -160,6 +162,16 @@ class Timers:
         if args[0]:
             task.memory().write(args[0], struct.pack("=q", shown // _SECOND))
         return shown // _SECOND, 0
+
+    def _sysinfo(self, task: Task, args: tuple[int, ...]) -> Answer:
+        """How long the machine is up; and, so that it is the same in each trial and on each
+        machine, an idle one of 4 GiB, half of them free. Source: sysinfo(2)."""
+        up = self._time.on_clock(_MONOTONIC, self._time.read(task.tid))
+        assert up is not None
+        loads, memory, swap, processes, unit = (0, 0, 0), (4 << 30, 2 << 30, 0, 0), (0, 0), 1, 1
+        fields = up // _SECOND, *loads, *memory, *swap, processes, 0, 0, unit
+        task.memory().write(args[0], struct.pack("=q3Q4Q2QH6x2QI4x", *fields))
+        return 0, 0
 
     # One for each process
 

@@ -13,6 +13,7 @@ from ..fault import ErrnoFault
 from ..schedule import FaultAt
 from ..subject import TrialPlan
 from ..verdict import Verdict
+from ..weakness import in_few
 
 LINES_MAX = 10  # of one finding
 _WIDTH = 240
@@ -81,6 +82,12 @@ def unclear(result: SweepResult) -> list[str]:
     ]
 
 
+def weakened(result: SweepResult) -> list[str]:
+    """What could not be held still already in the run without faults."""
+    said = in_few(result.golden.outcome.weakened)
+    return [clipped(said)] if said else []
+
+
 def progress(now: Progress) -> str:
     """Where a sweep is, on one line."""
     rate = now.trials / max(now.seconds, 0.001)
@@ -129,6 +136,7 @@ def to_json(result: SweepResult, plan: TrialPlan) -> dict[str, object]:
         "inconclusive": [
             {"fault": str(one.fault), "reason": one.reason} for one in result.inconclusive
         ],
+        "weakened": [one.to_json() for one in result.golden.outcome.weakened],
         "seconds": round(result.seconds, 3),
     }
 

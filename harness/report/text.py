@@ -12,6 +12,7 @@ LINES_MAX = 30
 def show(recording: Recording, *, whole: bool = False) -> str:
     """At most LINES_MAX events around the first fault, or around the end; *whole*: all of them.
     Nothing in it can steer a terminal, wherever the recording is from."""
+    weakened = recording.expected.weakened
     lines = [
         f"command   {recording.subject}",
         *(f"client    {client.describe()}" for client in recording.clients),
@@ -19,6 +20,7 @@ def show(recording: Recording, *, whole: bool = False) -> str:
         f"verdict   {recording.verdict.describe()}",
         f"outcome   {recording.expected.describe()}",
         f"made with {recording.versions.describe()}{_digest(recording)}",
+        *(f"weakened  {one.describe()} (after event {one.event})" for one in weakened),
         *([f"made on   {recording.fingerprint.describe()}"] if recording.fingerprint else []),
         "",
     ]

@@ -53,6 +53,7 @@ from harness.verdict import (
     Status,
     Verdict,
 )
+from harness.weakness import Weakness
 from harness.workload import Workload
 
 T = TypeVar("T")
@@ -219,6 +220,11 @@ operations = st.builds(
 )
 
 
+weaknesses = st.builds(
+    Weakness, role=roles | st.just(""), reason=one_line, event=st.integers(0, 10**9)
+)
+
+
 @st.composite
 def outcomes(draw: st.DrawFn, faults: int | None = None, switches: int = 3) -> Outcome:
     """*faults* and *switches*: how many the schedule has."""
@@ -239,6 +245,7 @@ def outcomes(draw: st.DrawFn, faults: int | None = None, switches: int = 3) -> O
         seen=draw(per_fault),
         not_applied=draw(_some(indexes)) if switches else (),
         history=draw(_some(operations)),
+        weakened=draw(_some(weaknesses)),
         report=draw(any_text),
     )
 
