@@ -74,14 +74,17 @@ class ForkingServiceClient:
 
         ValueError for what no request can say: an empty *argv*, a line's end in a word.
         """
-        request = protocol.fork_request(argv, env or {})
         try:
-            connection = self._connect()
+            return self.fork(argv, env)
         except ServiceNotThere:
             if self._fallback is None:
                 raise
             return self._fallback(argv, env or {})
-        return ForkedProcess(connection, request, args=argv, timeout=self.timeout)
+
+    def fork(self, argv: Sequence[str], env: Mapping[str, str] | None = None) -> ForkedProcess:
+        """As `spawn`, but never anything else than a child of the service."""
+        request = protocol.fork_request(argv, env or {})
+        return ForkedProcess(self._connect(), request, args=argv, timeout=self.timeout)
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -280,7 +283,7 @@ class ForkedProcess:
             if left is not None and left <= 0:
                 assert timeout is not None
                 raise subprocess.TimeoutExpired(list(self.args), timeout, *talk.output())
-            talk.go_on(self._wait(talk.waits_for(), left))
+            talk.go_on(self.wait_for(talk.waits_for(), left))
         self.wait(None if deadline is None else max(deadline - time.monotonic(), 0.0))
         return talk.output()
 
@@ -303,9 +306,9 @@ class ForkedProcess:
     # Waiting
 
     def _wait_for_reply(self, timeout: float | None) -> None:
-        self._wait({}, timeout)
+        self.wait_for({}, timeout)
 
-    def _wait(self, wanted: Mapping[int, int], timeout: float | None) -> set[int]:
+    def wait_for(self, wanted: Mapping[int, int], timeout: float | None) -> set[int]:
         """The descriptors of *wanted* (descriptor: poll's events) at which something happened.
 
         Returns also when the service has said something, or after *timeout* seconds.
@@ -365,7 +368,7 @@ class FifoReader(io.RawIOBase):
                 os.read(self._descriptor, 1)  # b"": nobody writes yet
             except BlockingIOError:
                 return
-            self._process._wait({self._descriptor: select.POLLIN}, _STEP_S)
+            self._process.wait_for({self._descriptor: select.POLLIN}, _STEP_S)
 
     def _has_something(self) -> bool:
         """Whether there are bytes, or there was a writer and it has gone."""
@@ -380,7 +383,7 @@ class FifoReader(io.RawIOBase):
         while (data := self.read_now(len(buffer))) is None:
             if not self.is_waiting:
                 return None
-            self._process._wait({self.fileno(): select.POLLIN}, None)
+            self._process.wait_for({self.fileno(): select.POLLIN}, None)
         buffer[: len(data)] = data
         return len(data)
 
