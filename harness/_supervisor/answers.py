@@ -13,6 +13,7 @@ from .._kernel.hypercall import NUMBER as HYPERCALL
 from .._kernel.hypercall import OPERATIONS, TEXT_MAX
 from .._kernel.seccomp import Notification
 from .._kernel.uapi import (
+    CLONE_CHILD_CLEARTID,
     CLONE_THREAD,
     CLONE_VFORK,
     ERESTARTNOHAND,
@@ -30,8 +31,8 @@ from .socket_waits import ON_SOCKETS, socket_wait_of
 from .state import Trial
 from .tasks import FREE, HELD, PARKED, Task
 from .timers import GIVEN
-from .virtual_time import Wait
-from .waits import TIMED, memo_of, wait_of
+from .virtual_time import VirtualTime, Wait
+from .waits import BETWEEN_THREADS, TIMED, kept, memo_of, wait_of
 
 _RESTART = {"sys": ERESTARTSYS, "nohand": ERESTARTNOHAND, "no": ERESTARTNOINTR}
 _EINTR, _ENOSYS = 4, 38
@@ -41,10 +42,10 @@ _TIMERS = numbers("alarm setitimer timer_settime timerfd_settime")
 _DEADLY = EXECS | numbers(
     "kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal exit exit_group ioctl"
 )
-_CLONE, _CLONE3, _VFORK, _CLOSE, _LISTEN, _SECCOMP, _URING, _SETSOCKOPT = (
+_CLONE, _CLONE3, _VFORK, _CLOSE, _FUTEX, _LISTEN, _SECCOMP, _URING, _SETSOCKOPT = (
     NR[name]
     for name in (
-        *("clone", "clone3", "vfork", "close"),
+        *("clone", "clone3", "vfork", "close", "futex"),
         *("listen", "seccomp", "io_uring_setup", "setsockopt"),
     )
 )
@@ -108,21 +109,22 @@ class Answers:
         time = self._trial.time
         if time is None:
             return False
-        if nr in TIMED or (nr in ON_SOCKETS and self._trial.socket_timeouts):
-            find = wait_of if nr in TIMED else socket_wait_of
+        if nr == _FUTEX:
+            assert self._trial.futexes is not None
+            answer = self._trial.futexes.call(task)
+            if isinstance(answer, Wait):
+                answer.deadline = kept(task, answer.deadline)
+                self._begin_wait(task, answer, notif, paths)
+                return True
+        else:
             try:
-                wait = find(task, time, self._trial.moment)
+                wait = self._wait_of(task, time, nr)
             except OSError:
                 return False  # it is gone
-            if wait is None:
-                return False
-            self._record(task, "-", notif, paths)
-            task.wait = wait
-            assert task.role is not None
-            task.role.total += 1  # its end is an event of its own
-            task.total = task.role.total
-            return True
-        answer = self._trial.own_answer(task)
+            if wait is not None:
+                self._begin_wait(task, wait, notif, paths)
+                return True
+            answer = self._trial.own_answer(task)
         if answer is None:
             return False
         self._record(task, "-", notif, paths)
@@ -143,6 +145,24 @@ class Answers:
             self._let_pass(task, notif)
         else:
             self._give(task, answer)
+
+    def _wait_of(self, task: Task, time: VirtualTime, nr: int) -> Wait | None:
+        trial = self._trial
+        if nr in ON_SOCKETS and trial.socket_timeouts:
+            wait = socket_wait_of(task, time, trial.moment)
+            if wait is not None:
+                return wait
+        threaded = task.tgid in trial.threaded
+        if nr in TIMED or (threaded and nr in BETWEEN_THREADS):
+            return wait_of(task, time, trial.moment, threaded=threaded)
+        return None
+
+    def _begin_wait(self, task: Task, wait: Wait, notif: Notification, paths: Paths) -> None:
+        self._record(task, "-", notif, paths)
+        task.wait = wait
+        assert task.role is not None
+        task.role.total += 1  # its end is an event of its own
+        task.total = task.role.total
 
     def _end_wait(self, task: Task, wait: Wait, notif: Notification) -> None:
         assert self._trial.time is not None
@@ -166,7 +186,7 @@ class Answers:
                 wait.interrupted(left)
             except OSError:
                 pass  # the kernel would have said EFAULT
-            self._answer(task, 0, ERESTARTNOHAND)
+            self._answer(task, 0, wait.restart)
         else:
             self._trial.tell(task.name, "wake", task.call_name, "timeout")
             try:
@@ -327,7 +347,8 @@ class Answers:
         """Note what such a call means, before it passes; True when it is answered already."""
         trial = self._trial
         if nr in CLONES:
-            flags = self._clone_flags(task, nr, notif)
+            flags, clears = self._clone_flags(task, nr, notif)
+            trial.clears = clears if flags & CLONE_CHILD_CLEARTID else 0
             task.vforking = bool(flags & CLONE_VFORK) and not flags & CLONE_THREAD
             trial.cloning = task
             if trial.time is not None:
@@ -383,16 +404,18 @@ class Answers:
             self._trial.core.take_back(task.fired)
             task.after = ""
 
-    def _clone_flags(self, task: Task, nr: int, notif: Notification) -> int:
-        """The flags of a call that makes a task. Source: clone(2)."""
+    def _clone_flags(self, task: Task, nr: int, notif: Notification) -> tuple[int, int]:
+        """The flags of a call that makes a task, and where the child's number goes. Source:
+        clone(2)."""
         if nr == _CLONE:
-            return notif[6]
+            return notif[6], notif[9]
         if nr == _CLONE3:
             try:
-                return int(struct.unpack("=Q", task.memory().read(notif[6], 8))[0])
+                flags, _pidfd, child = struct.unpack("=QQQ", task.memory().read(notif[6], 24))
             except OSError:
-                return 0  # the kernel will answer EFAULT
-        return CLONE_VFORK if nr == _VFORK else 0
+                return 0, 0  # the kernel will answer EFAULT
+            return flags, child
+        return CLONE_VFORK if nr == _VFORK else 0, 0
 
     def _listens_where_asked(self, task: Task, fd: int) -> bool:
         try:

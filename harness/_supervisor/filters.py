@@ -27,6 +27,9 @@ _HELD = ("clock_gettime", "gettimeofday", "time", "getrandom", "sysinfo")
 #: mmap(2) of memory that others may see: MAP_SHARED, or with more checks MAP_SHARED_VALIDATE
 _SHARED = (ArgTest(3, "any", 1),)
 
+#: The first calls of a new thread: it must stop before it does anything of its own.
+_OF_THREADS = ("set_tid_address", "set_robust_list", "rseq")
+
 _TESTS = {
     # init's hand-over of the listener must not wait for an answer by the one who waits for the
     # listener
@@ -68,7 +71,7 @@ def traps_of(schedule: Schedule, *, watch_listen: bool) -> Traps:
     traps = {NR[name]: _TESTS.get(NR[name], ()) for name in names}
     traps[HYPERCALL] = ()
     if schedule.mode == "controlled":
-        traps |= {NR[name]: () for name in _HELD}
+        traps |= {NR[name]: () for name in (*_HELD, *_OF_THREADS)}
         traps = {nr: _SHARED if nr == NR["mmap"] else () for nr in ONLY_WATCHED} | traps
     if "seccomp" in {name for at in schedule.faults for name in at.calls()}:
         traps[NR["seccomp"]] = ()

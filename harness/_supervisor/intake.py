@@ -16,7 +16,7 @@ from .._kernel import process
 from .._kernel.hypercall import NUMBER as HYPERCALL
 from .._kernel.seccomp import Notification
 from .._kernel.uapi import AUDIT_ARCH_X86_64
-from ..calls import numbers
+from ..calls import NR, numbers
 from .entropy import GETRANDOM
 from .outputs import Outputs
 from .state import Trial
@@ -28,6 +28,10 @@ EXECS = numbers("execve execveat")
 ENDS = numbers("exit exit_group")
 #: Calls that nobody else can notice, and that the trial answers: no events, unless a fault asks.
 QUIET = numbers("clock_gettime gettimeofday time getrandom sysinfo")
+#: The first calls of a thread that the C library has made, and of a program.
+OF_THREADS = numbers("set_tid_address set_robust_list rseq")
+_SET_TID_ADDRESS = NR["set_tid_address"]
+_ARGS = 6  # where the arguments start in a notification
 
 
 class Intake:
@@ -169,6 +173,14 @@ class Intake:
         if nr in QUIET and trial.time is not None and nr not in role.armed:
             self._answer_quietly(task)
             return
+        if nr in OF_THREADS and trial.time is not None and nr not in role.armed:
+            if nr == _SET_TID_ADDRESS:
+                task.clears = notif[_ARGS]
+            if task.tid == task.tgid or role.total:
+                self._pass_on(notif)
+                return
+            # A new thread stops here, and runs when it is its turn, not beside who made it.
+            role.total += 1
         task.due = trial.core.count(role, nr)
         task.nth = role.counts[nr]
         task.total = role.total
@@ -224,6 +236,7 @@ class Intake:
     def _born(self, parent: Task | None, tid: int, tgid: int) -> Task:
         trial = self._trial
         trial.cloning = None
+        clears, trial.clears = trial.clears, 0
         if parent is None or parent.role is None:
             # Init sleeps in its vfork while it starts a command; an orphan that it inherited from
             # somebody who was killed comes at another time. For a function it forks.
@@ -235,6 +248,9 @@ class Intake:
             task.begun = name.startswith("unknown")
         else:
             task = Task(tid, tgid, trial.core.born(parent.role, thread=tgid == parent.tgid))
+            task.clears = clears
+            if tgid != tid:
+                trial.threaded.add(tgid)
             trial.limit(task)
         trial.tasks[tid] = task
         trial.known[tid] = task.role

@@ -15,6 +15,7 @@ from .core import Core, Role
 from .decode import event
 from .entropy import Entropy
 from .execs import Execs
+from .futexes import Futexes
 from .launch import World
 from .naming import Names
 from .randomness import Randomness, fraction_ns
@@ -64,6 +65,8 @@ class Trial:
         self.known: dict[int, Role | None] = {world.pid: None}
         #: The one task whose clone(2) has been let through, until its child is known.
         self.cloning: Task | None = None
+        self.threaded: set[int] = set()  # the processes that have, or had, threads
+        self.clears = 0  # the word that the kernel clears when that child ends; 0 for none
         #: The task whose listen(2) makes the service ready, while it is under way.
         self.listening: Task | None = None
         #: Roles of commands that init has been told to start and that have no task yet.
@@ -76,6 +79,7 @@ class Trial:
         self._own: dict[int, Callable[[Task], Answer]] = {}
         #: What is random in it; not used in free mode.
         self.entropy = Entropy(Randomness(schedule.seed))
+        self.futexes: Futexes | None = None
         self.weaknesses = Weaknesses(lambda: len(self.trace))
         self.execs = Execs(self._executed, self.entropy.of_program, self.weaken)
         self.until = FOR_EVER  # the trial's time does not go further
@@ -97,6 +101,7 @@ class Trial:
                 own.append(Names())
             for one in own:
                 self._own |= dict.fromkeys(one.calls(), one.answer)
+            self.futexes = Futexes(self.time)
         self._marks: dict[tuple[str, str], int] = {}
 
     def mark(self, name: str, *args: str) -> None:
@@ -175,6 +180,8 @@ class Trial:
             self.disturbed = True  # a signal may have killed somebody
 
     def _executed(self, task: Task) -> None:
+        task.clears = 0
+        self.threaded.discard(task.tgid)
         if self.timers_set is not None:
             self.timers_set.executed(task)
         self.weaknesses.executed(task)
@@ -209,6 +216,8 @@ class Trial:
         """The task is gone."""
         if task.state == PARKED and task in self.parked:
             self.parked.remove(task)
+        if self.futexes is not None:
+            self.futexes.ended(task)
         task.close()
         self.tasks.pop(task.tid, None)
         if self.timers_set is not None and task.tid == task.tgid:

@@ -10,6 +10,7 @@ from ..calls import NR, numbers
 from .decode import PATHS, arguments, read_paths
 from .state import Trial
 from .tasks import FREE, HELD, Task
+from .virtual_time import NEVER
 
 _ALWAYS_TIMED = numbers("nanosleep clock_nanosleep")
 #: call -> the argument with its time-out: a number of milliseconds, or a pointer that is 0 for none
@@ -71,8 +72,10 @@ def _where(task: Task, tasks: list[Task]) -> str:
     shown = " ".join((f"{task.call_name}#{task.nth}", *arguments(task.call, paths)))
     if task.state == HELD:
         return f"is held at {shown}"
-    if task.wait is not None:
+    if task.wait is not None and task.wait.deadline < NEVER:
         return f"waits in {shown}, which has a limit in time{_on_what(task, tasks)}"
+    if task.wait is not None:
+        return f"is blocked in {shown}{_on_what(task, tasks)}"
     if task.state != FREE:
         return f"waits for its turn at {shown}"
     state = task.kernel_state()

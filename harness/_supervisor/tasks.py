@@ -41,6 +41,7 @@ class Task:
         "after",
         "begun",
         "call",
+        "clears",
         "due",
         "fired",
         "image",
@@ -67,6 +68,7 @@ class Task:
         self.state = FREE
         self.begun = True  # false for a root until its command has been executed
         self.call: Notification | None = None  # the call it waits with, or made last
+        self.clears = 0  # the address of the word that the kernel clears at its end; 0 for none
         self.nth = 0
         self.total = 0
         self.due: Sequence[Armed] = ()  # the faults whose turn it is at this call

@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from .._kernel.uapi import ERESTARTNOHAND
+
+#: The deadline of a wait that has none.
+NEVER = 1 << 63
 _TICK_NS = 1_000
 #: After so many reads in one step the program is taken to wait for the clock, and it runs faster.
 _PATIENCE = 1_000
@@ -86,6 +90,7 @@ class Wait:
         "over",
         "passing",
         "ready",
+        "restart",
         "value",
     )
 
@@ -100,6 +105,7 @@ class Wait:
         interrupted: Callable[[int], None] | None = None,
         value: tuple[int, int] | None = None,
         blocked: int | None = None,
+        restart: int = ERESTARTNOHAND,
     ) -> None:
         self.deadline = deadline
         self.over = over
@@ -108,8 +114,9 @@ class Wait:
         #: What to write, given the time that is left, before the kernel carries the call out.
         self.passing = passing
         #: What to write when a signal ends it, given the time that is left; the answer then is
-        #: -ERESTARTNOHAND. None: the kernel carries the call out, and ends it by that signal.
+        #: -*restart*. None: the kernel carries the call out, and ends it by that signal.
         self.interrupted = interrupted
+        self.restart = restart
         #: The answer when it is ready; None: the kernel carries the call out, and does not wait.
         self.value = value
         #: The signals that are blocked meanwhile; None: those that are blocked anyway.

@@ -1,5 +1,5 @@
-"""Calls that wait for a time at the longest: parked until what they wait for is there, or until the
-trial's clock has come so far.
+"""Calls that wait for a time at the longest, and those by which threads of one process wait for
+each other: parked until what they wait for is there, or until the trial's clock has come so far.
 
 The kernel must not wait in their place: it would wait real time. So each has a way to ask, without
 waiting, whether it could go on, and an answer for when its time is over. Source: the manual page of
@@ -11,13 +11,16 @@ from __future__ import annotations
 import errno
 import os
 import select
+import socket
+import stat
 import struct
 from collections.abc import Callable, Sequence
+from fcntl import F_GETFL, fcntl
 
 from .._kernel import process
 from ..calls import NR, numbers
 from .tasks import Task
-from .virtual_time import VirtualTime, Wait
+from .virtual_time import NEVER, VirtualTime, Wait
 
 _ARGS = 6  # where the arguments start in a notification
 _SECOND = 10**9
@@ -25,8 +28,8 @@ _ABSTIME = 1  # TIMER_ABSTIME
 _FDS_MAX = 4096
 _FD_TABLE_MIN = 64
 _SLEEP_CLOCKS = frozenset({0, 1, 7, 8, 9, 11})  # the others are only read: EOPNOTSUPP
-_FUTEX_WAIT, _FUTEX_WAIT_BITSET, _FUTEX_REALTIME = 0, 9, 256
 _ERESTARTNOHAND = 514
+_WITH_FLAGS = {NR["recvfrom"]: 3, NR["recvmsg"]: 2, NR["sendto"]: 3, NR["sendmsg"]: 2}
 _POLLED = struct.Struct("=ihh")  # struct pollfd
 
 #: (descriptor, poll's events)
@@ -34,30 +37,66 @@ Wanted = Sequence[tuple[int, int]]
 Memo = tuple[int, ...]
 
 
-def wait_of(task: Task, time: VirtualTime, moment: int) -> Wait | None:
-    """The wait that the call of *task* is; None when it has no limit in time, or would not wait, or
-    the kernel will refuse it. *moment*: see `Wait.is_ready`. Raises `OSError` when the task is
-    gone."""
+def wait_of(task: Task, time: VirtualTime, moment: int, *, threaded: bool) -> Wait | None:
+    """The wait that the call of *task* is; None when it would not wait, or the kernel will refuse
+    it, or has no limit in time: in that case the kernel may wait, unless the process is *threaded*,
+    as a thread that the kernel wakes would run beside the one that woke it. *moment*: see
+    `Wait.is_ready`. Raises `OSError` when the task is gone."""
     assert task.call is not None
-    make = _WAITS.get(task.call[3])
-    if make is None:
+    nr, args = task.call[3], task.call[_ARGS:]
+    wait = _WAITS[nr](task, time, args) if nr in _WAITS else _wait_between_threads(task, nr, args)
+    if wait is None or (wait.deadline == NEVER and not threaded):
         return None
-    wait = make(task, time, task.call[_ARGS:])
-    if wait is None or wait.is_ready(moment) or task.is_interrupted(wait.blocked):
+    if wait.is_ready(moment) or task.is_interrupted(wait.blocked):
         return None
-    wait.deadline = _kept(task, wait.deadline)
+    wait.deadline = kept(task, wait.deadline)
     return wait
 
 
 TIMED = frozenset(
     numbers(
         "nanosleep clock_nanosleep poll ppoll select pselect6 epoll_wait epoll_pwait epoll_pwait2"
-        " futex rt_sigtimedwait"
+        " rt_sigtimedwait"
     )
 )
 
 
-def _kept(task: Task, deadline: int) -> int:
+#: Besides those of `TIMED`: what a thread of the same process may end, by its own end of a pipe or
+#: of a connection. call -> what poll(2) is asked for.
+BETWEEN_THREADS = {
+    **dict.fromkeys(numbers("read readv recvfrom recvmsg accept accept4"), select.POLLIN),
+    **dict.fromkeys(numbers("write writev sendto sendmsg"), select.POLLOUT),
+}
+
+
+def _wait_between_threads(task: Task, nr: int, args: tuple[int, ...]) -> Wait | None:
+    if _returns_at_once(task.tgid, nr, args):
+        return None
+    wanted = [(args[0] & 0xFFFFFFFF, BETWEEN_THREADS[nr])]
+    return Wait(NEVER, (0, 0), lambda: descriptors_ready(task, wanted))
+
+
+def _returns_at_once(tgid: int, nr: int, args: tuple[int, ...]) -> bool:
+    """Whether the call does not wait, or for what is no affair of threads, or will be refused."""
+    if nr in _WITH_FLAGS and args[_WITH_FLAGS[nr]] & socket.MSG_DONTWAIT:
+        return True
+    try:
+        pidfd = process.open_pidfd(tgid)
+        try:
+            fd = process.get_fd(pidfd, args[0] & 0xFFFFFFFF)
+        finally:
+            os.close(pidfd)
+    except OSError:
+        return True
+    try:
+        kind = os.fstat(fd).st_mode
+        is_channel = stat.S_ISSOCK(kind) or stat.S_ISFIFO(kind)
+        return not is_channel or bool(fcntl(fd, F_GETFL) & os.O_NONBLOCK)
+    finally:
+        os.close(fd)
+
+
+def kept(task: Task, deadline: int) -> int:
     """A call that a signal interrupted and that is made again goes on with its old deadline."""
     assert task.call is not None
     memo = (task.call[3], *task.call[5:])
@@ -68,7 +107,7 @@ def _kept(task: Task, deadline: int) -> int:
 
 
 def memo_of(task: Task, deadline: int) -> tuple[Memo, int]:
-    """What `_kept` knows the call again by."""
+    """What `kept` knows the call again by."""
     assert task.call is not None
     return (task.call[3], *task.call[5:]), deadline
 
@@ -76,7 +115,7 @@ def memo_of(task: Task, deadline: int) -> tuple[Memo, int]:
 # ---- Times ---------------------------------------------------------------------------------------
 
 
-def _timespec(task: Task, address: int, unit: int = 1) -> int | None:
+def timespec(task: Task, address: int, unit: int = 1) -> int | None:
     """Nanoseconds of a struct timespec (or, with *unit* 1000, timeval); None when the kernel will
     refuse it."""
     try:
@@ -86,6 +125,21 @@ def _timespec(task: Task, address: int, unit: int = 1) -> int | None:
     if seconds < 0 or not 0 <= rest * unit < _SECOND:
         return None
     return int(seconds) * _SECOND + int(rest) * unit
+
+
+def _deadline(time: VirtualTime, limit: int | None) -> int | None:
+    """When a wait of *limit* from now is over: NEVER without one, None when it does not wait."""
+    if limit is None:
+        return NEVER
+    return time.now + limit if limit else None
+
+
+def _deadline_at(task: Task, time: VirtualTime, address: int, unit: int = 1) -> int | None:
+    """The same of a time at *address*, if there is one; None when the kernel will refuse it."""
+    if not address:
+        return NEVER
+    limit = timespec(task, address, unit)
+    return _deadline(time, limit) if limit else None
 
 
 def _milliseconds(word: int) -> int | None:
@@ -114,12 +168,12 @@ def _sleep(task: Task, time: VirtualTime, duration: int | None, remains: int) ->
 
 
 def _nanosleep(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
-    return _sleep(task, time, _timespec(task, args[0]), args[1])
+    return _sleep(task, time, timespec(task, args[0]), args[1])
 
 
 def _clock_nanosleep(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
     clock, flags, request, remains = args[:4]
-    wanted = _timespec(task, request)
+    wanted = timespec(task, request)
     if wanted is None or clock & 0xFFFFFFFF not in _SLEEP_CLOCKS:
         return None
     if not flags & _ABSTIME:
@@ -186,8 +240,8 @@ def _mask(task: Task, address: int) -> int | None:
         return None
 
 
-def _polls(task: Task, deadline: int, address: int, count: int) -> Wait | None:
-    if count > _FDS_MAX:
+def _polls(task: Task, deadline: int | None, address: int, count: int) -> Wait | None:
+    if deadline is None or count > _FDS_MAX:
         return None
     try:
         array = task.memory().read(address, 8 * count) if count else b""
@@ -211,15 +265,12 @@ def _polls(task: Task, deadline: int, address: int, count: int) -> Wait | None:
 
 
 def _poll(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
-    limit = _milliseconds(args[2])
-    return _polls(task, time.now + limit, args[0], args[1] & 0xFFFFFFFF) if limit else None
+    return _polls(task, _deadline(time, _milliseconds(args[2])), args[0], args[1] & 0xFFFFFFFF)
 
 
 def _ppoll(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
-    limit = _timespec(task, args[2]) if args[2] else None
-    if not limit:
-        return None
-    wait = _polls(task, time.now + limit, args[0], args[1] & 0xFFFFFFFF)
+    deadline = _deadline_at(task, time, args[2])
+    wait = _polls(task, deadline, args[0], args[1] & 0xFFFFFFFF)
     if wait is not None:
         wait.blocked = _mask(task, args[3])
         _writes_back(task, wait, args[2], 1)
@@ -229,6 +280,9 @@ def _ppoll(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
 def _writes_back(task: Task, wait: Wait, address: int, unit: int) -> None:
     """The call changes its limit into the time that is left. The kernel ends it by a signal: it
     alone can let one in that is else blocked."""
+    if not address:
+        wait.interrupted = None
+        return
     expire = wait.expire
 
     def write(left: int) -> None:
@@ -250,9 +304,9 @@ _SETS = (
 
 
 def _selects(task: Task, time: VirtualTime, args: tuple[int, ...], unit: int) -> Wait | None:
-    limit = _timespec(task, args[4], unit) if args[4] else None
+    deadline = _deadline_at(task, time, args[4], unit)
     count = args[0] & 0xFFFFFFFF
-    if not limit or count > _FDS_MAX:
+    if deadline is None or count > _FDS_MAX:
         return None
     if count > _FD_TABLE_MIN:
         count = min(count, task.fd_table_size())  # the kernel looks no further either
@@ -274,7 +328,7 @@ def _selects(task: Task, time: VirtualTime, args: tuple[int, ...], unit: int) ->
             task.memory().write(address, bytes(size))
 
     pairs = list(wanted.items())
-    wait = Wait(time.now + limit, (0, 0), lambda: descriptors_ready(task, pairs), expire=expire)
+    wait = Wait(deadline, (0, 0), lambda: descriptors_ready(task, pairs), expire=expire)
     _writes_back(task, wait, args[4], unit)
     return wait
 
@@ -294,15 +348,15 @@ def _pselect6(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | No
     return wait
 
 
-def _epolls(task: Task, time: VirtualTime, limit: int | None, epoll: int, room: int) -> Wait | None:
-    if not limit or not 0 < room & 0xFFFFFFFF < 1 << 31:
+def _epolls(task: Task, deadline: int | None, epoll: int, room: int) -> Wait | None:
+    if deadline is None or not 0 < room & 0xFFFFFFFF < 1 << 31:
         return None
     wanted = [(epoll & 0xFFFFFFFF, select.POLLIN)]
-    return Wait(time.now + limit, (0, 0), lambda: descriptors_ready(task, wanted))
+    return Wait(deadline, (0, 0), lambda: descriptors_ready(task, wanted))
 
 
 def _epoll_wait(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
-    return _epolls(task, time, _milliseconds(args[3]), args[0], args[2])
+    return _epolls(task, _deadline(time, _milliseconds(args[3])), args[0], args[2])
 
 
 def _epoll_pwait(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
@@ -313,51 +367,17 @@ def _epoll_pwait(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait |
 
 
 def _epoll_pwait2(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
-    limit = _timespec(task, args[3]) if args[3] else None
-    wait = _epolls(task, time, limit, args[0], args[2])
+    wait = _epolls(task, _deadline_at(task, time, args[3]), args[0], args[2])
     if wait is not None:
         wait.blocked = _mask(task, args[4])
     return wait
 
 
-# ---- Futexes and signals -------------------------------------------------------------------------
-
-
-def _futex(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
-    """A wait with a limit. Whoever ends it changes the word first, so that is what is looked at:
-    the kernel's own queue does not know the waiter, and a wake without a change is lost (none of
-    glibc's locks, conditions and semaphores does that)."""
-    address, operation, expected, timeout = args[:4]
-    kind = operation & 127
-    if kind not in (_FUTEX_WAIT, _FUTEX_WAIT_BITSET) or not timeout:
-        return None
-    limit = _timespec(task, timeout)
-    if limit is None:
-        return None
-    if kind == _FUTEX_WAIT:
-        deadline: int | None = time.now + limit
-    else:
-        deadline = time.of_clock(0 if operation & _FUTEX_REALTIME else 1, limit)
-    assert deadline is not None
-
-    def changed() -> bool:
-        try:
-            word = task.memory().read(address, 4)
-        except OSError:
-            return True
-        return int.from_bytes(word, "little") != expected & 0xFFFFFFFF
-
-    return Wait(
-        deadline,
-        (0, errno.ETIMEDOUT),
-        changed,
-        interrupted=lambda left: None,
-        value=(0, errno.EAGAIN),
-    )
+# ---- Signals -----------------------------------------------------------------------------------
 
 
 def _sigtimedwait(task: Task, time: VirtualTime, args: tuple[int, ...]) -> Wait | None:
-    limit = _timespec(task, args[2]) if args[2] else None
+    limit = timespec(task, args[2]) if args[2] else None
     if not limit:
         return None
     try:
@@ -377,6 +397,5 @@ _WAITS: dict[int, Callable[[Task, VirtualTime, tuple[int, ...]], Wait | None]] =
     NR["epoll_wait"]: _epoll_wait,
     NR["epoll_pwait"]: _epoll_pwait,
     NR["epoll_pwait2"]: _epoll_pwait2,
-    NR["futex"]: _futex,
     NR["rt_sigtimedwait"]: _sigtimedwait,
 }

@@ -54,6 +54,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.tasks",
         "_supervisor.waits",
         "_supervisor.socket_waits",
+        "_supervisor.futexes",
         "_supervisor.timers",
         "_supervisor.naming",
         "_supervisor.execs",
