@@ -24,6 +24,8 @@ from .virtual_time import NEVER, VirtualTime, Wait
 
 _ARGS = 6  # where the arguments start in a notification
 _SECOND = 10**9
+_MICROSECONDS = 10**6  # in a second
+_SECONDS_MAX = 2**63 - 1
 _ABSTIME = 1  # TIMER_ABSTIME
 _FDS_MAX = 4096
 _FD_TABLE_MIN = 64
@@ -115,16 +117,29 @@ def memo_of(task: Task, deadline: int) -> tuple[Memo, int]:
 # ---- Times ---------------------------------------------------------------------------------------
 
 
-def timespec(task: Task, address: int, unit: int = 1) -> int | None:
-    """Nanoseconds of a struct timespec (or, with *unit* 1000, timeval); None when the kernel will
-    refuse it."""
+def timespec(task: Task, address: int) -> int | None:
+    """Nanoseconds of a struct timespec; None when the kernel will refuse it."""
     try:
         seconds, rest = struct.unpack("=qq", task.memory().read(address, 16))
     except OSError:
         return None
-    if seconds < 0 or not 0 <= rest * unit < _SECOND:
+    if seconds < 0 or not 0 <= rest < _SECOND:
         return None
-    return int(seconds) * _SECOND + int(rest) * unit
+    return int(seconds) * _SECOND + int(rest)
+
+
+def _timeval(task: Task, address: int) -> int | None:
+    """The same of a struct timeval as select(2) has it: whole seconds among the microseconds count
+    as such, in C's division, and only what is left must not be negative."""
+    try:
+        seconds, rest = struct.unpack("=qq", task.memory().read(address, 16))
+    except OSError:
+        return None
+    whole = abs(rest) // _MICROSECONDS * (1 if rest >= 0 else -1)
+    seconds, rest = seconds + whole, rest - whole * _MICROSECONDS
+    if not 0 <= seconds <= _SECONDS_MAX or rest < 0:
+        return None
+    return int(seconds) * _SECOND + int(rest) * 1000
 
 
 def _deadline(time: VirtualTime, limit: int | None) -> int | None:
@@ -138,7 +153,7 @@ def _deadline_at(task: Task, time: VirtualTime, address: int, unit: int = 1) -> 
     """The same of a time at *address*, if there is one; None when the kernel will refuse it."""
     if not address:
         return NEVER
-    limit = timespec(task, address, unit)
+    limit = timespec(task, address) if unit == 1 else _timeval(task, address)
     return _deadline(time, limit) if limit else None
 
 

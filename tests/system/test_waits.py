@@ -24,6 +24,7 @@ CASES = (
 )
 #: A unit, in nanoseconds. What a loaded machine adds may be more than half a short one: then it is
 #: longer at the second try.
+ABSURD_SHORT = 200_000_000
 SHORT, SECOND_TRY, LONG = 500_000_000, 3_000_000_000, 500_000_000_000
 
 SCRIPTS = {
@@ -144,6 +145,63 @@ def test_it_is_in_a_trial_as_on_the_plain_kernel(
         plain[name] = on_the_kernel({name: argv}, SECOND_TRY)[name]
     assert result.outcome.stdout.head == plain[name]
     assert plain[name]
+
+
+def test_absurd_times_are_in_a_trial_what_they_are_on_the_plain_kernel(
+    runner: Runner, c_program: CProgram
+) -> None:
+    program = c_program(SOURCE.with_name("absurd.c").read_text())
+    result = runner.run(plan(program, str(LONG)))
+    assert exit_status(result) == 0, result.outcome
+    for unit in ABSURD_SHORT, SECOND_TRY // 3:
+        expected = on_the_kernel({"absurd": (program,)}, unit)["absurd"]
+        if result.outcome.stdout.head == expected:
+            break
+    assert result.outcome.stdout.head.splitlines() == expected.splitlines()
+    assert expected.endswith("all of it\n")
+
+
+def test_who_waits_for_ever_by_a_number_is_seen_to(runner: Runner) -> None:
+    """Beyond what the kernel counts there is no end: the trial does not jump there."""
+    result = runner.run(plan("sleep", "infinity"))
+    assert (result.outcome.end, exit_status(result)) == ("stuck", 124)
+    result = runner.run(plan("python3", "-c", "import time; time.sleep(2**31); print(1)"))
+    assert result.outcome.stdout.head == "1\n"
+
+
+SETS = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/timex.h>
+#include <time.h>
+int main(void) {
+    struct timespec past = {0, 0}, bad = {0, -1};
+    struct timeval micro = {0, 0}, wrong = {0, 1000000};
+    struct timex change = {.modes = ADJ_OFFSET | ADJ_SETOFFSET, .time = {-1, 0}};
+    time_t before = time(NULL);
+#define SAID(call) errno = 0, call, printf("%s\n", strerrorname_np(errno))
+    SAID(clock_settime(CLOCK_REALTIME, &past));
+    SAID(clock_settime(CLOCK_MONOTONIC, &past));
+    SAID(clock_settime(CLOCK_REALTIME, &bad));
+    SAID(settimeofday(&micro, NULL));
+    SAID(settimeofday(&wrong, NULL));
+    SAID(adjtimex(&change));
+    printf("%ld\n", (long)(time(NULL) - before));
+    return 0;
+}
+"""
+
+
+def test_a_clock_that_is_set_says_no_and_stays(runner: Runner, c_program: CProgram) -> None:
+    """Only root of the machine may set it, which nobody in a trial is, whoever runs it. What is
+    wrong anyway is so first: clock_settime(2), settimeofday(2), adjtimex(2)."""
+    result = runner.run(plan(c_program(SETS)))
+    said = result.outcome.stdout.head.split()
+    assert said == ["EPERM", "EINVAL", "EINVAL", "EPERM", "EINVAL", "EPERM", "0"]
+    assert result.outcome.weakened == ()
 
 
 def test_the_list_of_cases_is_the_programs_own(c_program: CProgram) -> None:
