@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import select
 import signal
 import socket
 from collections.abc import Mapping
@@ -17,12 +16,12 @@ from collections.abc import Mapping
 from reference.forking_service import protocol
 from reference.forking_service.client import ForkingServiceError, ServiceNotThere
 from reference.forking_service.directory import STREAMS
+from reference.forking_service.fifo import read_if_alone
 from reference.forking_service.log import close_descriptor
 from reference.forking_service.protocol import Exited, Failed, ReplyReader, Started
 
 #: Between two attempts at what cannot be waited for, in seconds.
 _STEP_S = 0.001
-_PIECE = 64 * 1024
 
 
 async def create_forked_process(
@@ -201,7 +200,7 @@ class ForkedProcess:
         )
 
         def child_has_ended(_: object) -> None:
-            data = None if transport.is_closing() else _read_if_alone(descriptor)
+            data = None if transport.is_closing() else read_if_alone(descriptor)
             if data:
                 reader.feed_data(data)
             elif data is not None:
@@ -255,20 +254,3 @@ async def _writer(descriptor: int) -> asyncio.StreamWriter:
         io.FileIO(descriptor, "w"),
     )
     return asyncio.StreamWriter(transport, writing, reader, loop)
-
-
-def _read_if_alone(descriptor: int) -> bytes | None:
-    """What a FIFO of a child that has ended still gives: b"" when nobody had ever opened its other
-    end; None when the loop is told of it in any case, or somebody else has it open.
-
-    read(2) alone does not tell a FIFO without a writer from one whose writer has gone; poll(2)
-    does.
-    """
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    if poll.poll(0):
-        return None
-    try:
-        return os.read(descriptor, _PIECE)
-    except BlockingIOError:
-        return None
