@@ -14,9 +14,9 @@ A map, top to bottom; a module imports only from rows above its own, or from ear
     3  _supervisor/                   answers the subject's system calls: a pure core, and a loop
     4  subject.py failures.py descriptors.py points.py excuses.py served.py oracle.py
                                       what is run, what can go wrong, and how it is judged
-    5  _engine/                       a trial from start to verdict; replay, sweep, shrink
-    6  cli.py planning.py sweeping.py shrinking.py console.py doctor.py probe.py report/ _pytest/
-                                      how a user reaches it
+    5  _engine/                       a trial from start to verdict; replay, sweep, explore, shrink
+    6  cli.py planning.py sweeping.py exploring.py shrinking.py console.py doctor.py probe.py
+       report/ _pytest/               how a user reaches it
 """
 
 __version__ = "0.1.0"

@@ -17,6 +17,9 @@ Act = Callable[[argparse.Namespace], int]
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|)")
 _PORT = re.compile("[1-9][0-9]{0,4}")
 _PORT_MAX = 65535
+_DIGITS_MAX = 20
+#: Of `harness explore`; the engine knows what they are.
+STRATEGIES = ("mixed", "random", "pct", "pos", "bounded", "delay")
 _SECONDS_MAX = 1e9  # as a recording holds
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -27,6 +30,7 @@ chosen system calls, or at each of them in turn; and runs a recorded trial again
   harness run --fault 'write#1=ENOSPC' -- sh -c 'echo hi'    what does it do when the disk is full?
   harness run --fault 'read#*=short(1)' -- gzip -c FILE      and when each read gives one byte?
   harness sweep -- sort -o FILE FILE                         which failure of a call is it blind to?
+  harness explore -- ./script                                does its result depend on who is first?
   harness run --seed 7 --record r.json -- ./script           another interleaving, recorded
   harness replay r.json                                      the same again
   harness shrink r.json                                      with as little going wrong as will do
@@ -73,6 +77,24 @@ KINDS, separated by commas:
   signal(TERM)  the signal arrives at the call
 
 exit status: 0 nothing found; 1 a finding; 2 usage, or it cannot run; 3 a trial said nothing.
+"""
+
+
+_EXPLORE = """\
+Run CMD again and again, each time with another order of what its tasks do, and judge each run
+against the ordinary one: the result must not depend on who goes first. What is found is shrunk to
+the fewest faults and switches that do it, recorded in .harness/, and can be replayed.
+
+STRATEGY:
+  mixed    bounded, pct, pos, random, and orders like those that did something new, in turn
+  random   who goes next is drawn at each step
+  pct      by priorities that change at one or two steps (d = 2, 3)
+  pos      by priorities that are drawn again where calls conflict
+  bounded  each order with at most N preemptions, the fewest first; says when it has had them all
+  delay    each order with at most N deviations from the default order, likewise
+
+exit status: 0 nothing found; 1 a finding; 2 usage, or it cannot run; 3 a trial said nothing, or a
+fault did not fire.
 """
 
 
@@ -146,6 +168,7 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
 
     _add_sweep(commands, acts["sweep"])
 
+    _add_explore(commands, acts["explore"])
     _add_shrink(commands, acts["shrink"])
 
     again = commands.add_parser(
@@ -227,6 +250,58 @@ def _add_sweep(commands: Any, act: Act) -> None:
     add("-q", "--quiet", action="store_true", help="do not say how far it is")
     _add_common(add)
     sweep.set_defaults(act=act)
+
+
+def _add_explore(commands: Any, act: Act) -> None:
+    explore = commands.add_parser(
+        "explore",
+        help="run a command in other and other orders of events",
+        usage="harness explore [OPTION ...] -- CMD [ARG ...]",
+        description=_EXPLORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = explore.add_argument
+    add(
+        "--strategy",
+        choices=STRATEGIES,
+        default=STRATEGIES[0],
+        metavar="STRATEGY",
+        help="which orders, as above (default mixed)",
+    )
+    add(
+        "--bound",
+        type=_whole,
+        metavar="N",
+        help="how many preemptions or delays: bounded, delay, mixed (default 2)",
+    )
+    add("--seed", type=_whole, default=0, metavar="N", help="what is drawn is drawn from N")
+    add(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="FAULT",
+        help="in each trial, as for run (repeatable)",
+    )
+    add(
+        "--faults",
+        type=_words,
+        default=(),
+        metavar="KINDS",
+        help="draw up to two faults of these kinds for each trial, as for sweep",
+    )
+    _add_oracle(add)
+    add(
+        "--trials",
+        type=_positive,
+        metavar="N",
+        help="end after N trials (default 1000, unless there is a budget)",
+    )
+    add("--budget", type=_duration, metavar="TIME", help="end after this time")
+    _add_jobs(add)
+    add("--format", choices=("text", "json"), default="text", help="json: for programs")
+    add("-q", "--quiet", action="store_true", help="do not say how far it is")
+    _add_common(add)
+    explore.set_defaults(act=act)
 
 
 def _add_shrink(commands: Any, act: Act) -> None:
@@ -375,6 +450,12 @@ def _signal(text: str) -> str:
     except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
 
 
 def _positive(text: str) -> int:

@@ -1,5 +1,5 @@
-"""The command line: `harness run`, `sweep`, `shrink`, `replay`, `show`, `doctor`. Parses, asks,
-prints."""
+"""The command line: `harness run`, `sweep`, `explore`, `shrink`, `replay`, `show`, `doctor`.
+Parses, asks, prints."""
 
 from __future__ import annotations
 
@@ -197,11 +197,17 @@ def _summary(plan: TrialPlan, result: TrialResult) -> str:
     return "; ".join(said)
 
 
-# ---- sweep, shrink, replay, show, doctor ---------------------------------------------------------
+# ---- sweep, explore, shrink, replay, show, doctor ------------------------------------------------
 
 
 def _sweep(options: argparse.Namespace) -> int:
     from .sweeping import act
+
+    return act(options)
+
+
+def _explore(options: argparse.Namespace) -> int:
+    from .exploring import act
 
     return act(options)
 
@@ -265,6 +271,7 @@ def _doctor(options: argparse.Namespace) -> int:
 _ACTS = {
     "run": _run,
     "sweep": _sweep,
+    "explore": _explore,
     "shrink": _shrink,
     "replay": _replay,
     "show": _show,

@@ -10,7 +10,7 @@ import time
 from ._engine import store
 from ._engine.pool import Pool
 from ._engine.record import plan_of, record
-from ._engine.shrink import Aim, Shrunk, shrink
+from ._engine.shrink import Aim, Shrunk, identity_of, shrink
 from .console import Teller, print_lines
 from .errors import HarnessError, UsageError
 from .planning import oracle_named
@@ -30,7 +30,7 @@ def act(options: argparse.Namespace) -> int:
     oracles = [oracle_named(text) for text in options.oracle]
     aim = Aim(
         plan=plan_of(recording),
-        identity=recording.verdict.findings[0].identity(),
+        identity=identity_of(recording.verdict.findings[0]),
         golden=recording.golden,
         oracles=oracles,
     )

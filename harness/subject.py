@@ -37,9 +37,9 @@ class TrialPlan:
     *recovers*: when the clients have ended, one more is served without a fault. *environment* is
     all of it. *stdin* is the bytes that it reads, or None for the runner's own. *stop* is the
     signal that ends a service whose clients have ended. A *policy* other than `default` draws who
-    goes next from the schedule's seed; *depth* and *length* are for `pct`. *decisions*: the result
-    says where there was a choice. *inputs* are laid into the view first. Paths: *cwd* and *home* of
-    the host; *bind* shown, *write* let through.
+    goes next, from *policy_seed* or, unless that is given, the schedule's seed; *depth* and
+    *length* are for `pct`. *decisions*: the result says where there was a choice. *inputs* are laid
+    into the view first. Paths: *cwd* and *home* of the host; *bind* shown, *write* let through.
     """
 
     command: tuple[str, ...] = ()
@@ -57,6 +57,7 @@ class TrialPlan:
     step_limit: int = STEP_LIMIT
     schedule: Schedule = field(default_factory=Schedule)
     policy: Policy = "default"
+    policy_seed: int | None = None
     depth: int = 2
     length: int = 1
     decisions: bool = False
@@ -115,6 +116,7 @@ class TrialPlan:
             "step_limit": self.step_limit,
             "schedule": self.schedule.to_json(),
             "policy": self.policy,
+            "policy_seed": self.policy_seed,
             "depth": self.depth,
             "length": self.length,
             "decisions": self.decisions,

@@ -13,6 +13,7 @@ from ..subject import TrialPlan
 from ..trace import Event
 from ..verdict import Outcome
 from ..weakness import in_few
+from .pool import Pool
 from .trial import TrialResult
 
 _DETAIL_MAX = 300  # characters
@@ -48,6 +49,19 @@ def golden_of(
             f"{what}{_shown(finding.detail if finding else '')}{_weakened(first, second)}"
         )
     return replace(first, outcome=replace(first.outcome, fired=(), seen=()))
+
+
+def golden_in(pool: Pool, plan: TrialPlan, oracles: Sequence[Oracle] = ()) -> TrialResult:
+    """The run of *plan* in which nothing goes wrong, run twice in *pool*: it passes, and goes the
+    same way twice. Raises `HarnessError` when it does not, or cannot run."""
+    runs = []
+    for _, answer in sorted(pool.run([(0, plan), (1, plan)]), key=lambda each: each[0]):
+        if isinstance(answer, HarnessError):
+            raise answer
+        runs.append(answer)
+    first, second = runs
+    check_passes(plan, first, oracles)
+    return golden_of(plan, first, second, oracles)
 
 
 # ---- What fails ----------------------------------------------------------------------------------

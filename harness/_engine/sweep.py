@@ -21,7 +21,7 @@ from ..schedule import NTH_MAX, FaultAt, Trigger
 from ..subject import TrialPlan
 from ..trace import Trace
 from ..verdict import Finding, Outcome, Verdict
-from .golden import check_passes, golden_of
+from .golden import golden_in
 from .pool import Answer, Pool
 from .record import record
 from .store import DIRECTORY, save
@@ -196,7 +196,7 @@ def sweep(
     words = check_kinds(kinds)
     pattern = f"{plan.roots[0]}**" if roles is None else roles
     with contextlib.nullcontext(pool) if pool else Pool(jobs, cpus) as pool:
-        golden = _golden(pool, _watching(plan, pattern, calls), oracles)
+        golden = golden_in(pool, _watching(plan, pattern, calls), oracles)
         there = points(golden.trace, pattern, calls, phases)
         cases = _cases(there, words)
         if not cases:
@@ -231,18 +231,6 @@ def sweep(
 
 
 # ---- The golden run ------------------------------------------------------------------------------
-
-
-def _golden(pool: Pool, plan: TrialPlan, oracles: Sequence[Oracle]) -> TrialResult:
-    """The run in which nothing goes wrong: it passes, and goes the same way twice."""
-    runs = []
-    for _, answer in sorted(pool.run([(0, plan), (1, plan)]), key=lambda each: each[0]):
-        if isinstance(answer, HarnessError):
-            raise answer
-        runs.append(answer)
-    first, second = runs
-    check_passes(plan, first, oracles)
-    return golden_of(plan, first, second, oracles)
 
 
 def _watching(plan: TrialPlan, roles: str, calls: str) -> TrialPlan:

@@ -17,6 +17,7 @@ from .._kernel import process, view
 from .._supervisor.answers import Answers
 from .._supervisor.core import Core
 from .._supervisor.filters import filter_of
+from .._supervisor.footprint import touches
 from .._supervisor.init import InitPlan, Program
 from .._supervisor.intake import Intake
 from .._supervisor.launch import launch
@@ -177,7 +178,13 @@ def _supervised(
     before = view.nodes(world.layers)
     phases = Phases(trial, answers, signal_number(plan.stop))
     limits = Limits(int(plan.deadline_s * 1e9), plan.step_limit, clock)
-    policy = policy_named(plan.policy, plan.schedule.seed, depth=plan.depth, length=plan.length)
+    policy = policy_named(
+        plan.policy,
+        plan.schedule.seed if plan.policy_seed is None else plan.policy_seed,
+        depth=plan.depth,
+        length=plan.length,
+        touches=touches,
+    )
     scheduler = Scheduler(plan.schedule.switches, policy, tells=plan.decisions)
     _weaken(plan, trial)
     if plan.schedule.mode == "controlled":

@@ -39,11 +39,11 @@ Choice = TypeVar("Choice", bound=Parked)
 class Policy(Protocol):
     """Another way than the default policy to say who goes next; policies.py has those there are."""
 
-    def choose(self, parked: Sequence[Choice], running: str) -> Choice:
-        """One of *parked*, which are at least two, in order of birth; *running* went last."""
+    def choose(self, parked: Sequence[Choice]) -> Choice:
+        """One of *parked*, which are at least two, in order of birth."""
 
     def went(self, chosen: Parked, parked: Sequence[Parked]) -> None:
-        """*chosen* of *parked* goes, whether anybody was asked or not."""
+        """*chosen* of *parked* goes: by choice, or because there is no other."""
 
 
 class Decision(NamedTuple):
@@ -106,7 +106,7 @@ class Scheduler:
             chosen = self._switched(default, parked)
         elif self._policy is not None:
             if len(parked) > 1:
-                chosen = self._policy.choose(parked, self._current)
+                chosen = self._policy.choose(parked)
             self._policy.went(chosen, parked)
         if self._tells and len(parked) > 1:
             self._tell(default, chosen, parked)

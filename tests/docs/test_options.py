@@ -12,7 +12,7 @@ from harness.arguments import parser
 from tests.tidy import tree
 
 PAGE = tree.text(Path("docs/reference/command-line.md"))
-COMMANDS = ("run", "sweep", "shrink", "replay", "show", "doctor")
+COMMANDS = ("run", "sweep", "explore", "shrink", "replay", "show", "doctor")
 
 
 def options(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:

@@ -1,0 +1,421 @@
+"""Exploring: many trials that differ in who goes when, and in what goes wrong; then the smallest
+cause of each finding.
+
+What it finds in a number of trials does not depend on how many runners there are, nor on which of
+them was faster: what a trial showed counts from the LAG-th after it on, in the order in which they
+were proposed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..errors import HarnessError, UsageError
+from ..oracle import Oracle, judged_by
+from ..points import check_kinds, failing, points
+from ..schedule import FaultAt, Schedule
+from ..subject import TrialPlan
+from ..verdict import Finding, Outcome, Verdict
+from .coverage import Coverage, grams
+from .golden import golden_in
+from .pool import Answer, Pool
+from .record import record
+from .shrink import Aim, Identity, Shrunk, identity_of, shrink
+from .shrink_passes import complexity
+from .store import DIRECTORY, save
+from .strategies import BOUND, Lesson, Proposal, Strategy, strategy_named
+from .trial import TrialResult
+
+TRIALS = 1000
+LAG = 16
+#: Of a budget, the part that is left for shrinking once something was found.
+_FOR_SHRINKING = 0.25
+_SHRINK_TRIALS_MAX = 2000  # for each finding
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Discovery:
+    """One thing that was found: in trial *first*, counted from 1, and in *trials* of all.
+
+    *before* is the simplest schedule by which a trial met it, *shrunk* what that came to. *flaky*:
+    the same schedule has not shown it again. *result* and *verdict* are of the simplest trial that
+    has it. *ident* is the id of its recording, or None and *not_recorded* says why."""
+
+    finding: Finding
+    first: int
+    trials: int
+    before: Schedule
+    result: TrialResult
+    verdict: Verdict
+    shrunk: Shrunk | None = None
+    flaky: bool = False
+    ident: str | None = None
+    not_recorded: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExploreResult:
+    """What an exploration did and found.
+
+    *trials* is without those of shrinking. *interleavings* is the number of different traces,
+    *grams* that of different short runs of events and hand-overs. *claim* is what was proved, or
+    nothing. *unfired* are the given faults that no trial met. *inconclusive* counts the trials that
+    said nothing, by the reason. *interrupted* is what ended it early."""
+
+    golden: TrialResult
+    strategy: str
+    trials: int
+    interleavings: int
+    grams: int
+    claim: str
+    findings: tuple[Discovery, ...]
+    unfired: tuple[FaultAt, ...]
+    inconclusive: tuple[tuple[str, int], ...]
+    shrinking_trials: int
+    seconds: float
+    interrupted: KeyboardInterrupt | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExploreProgress:
+    """How far it is; *trials_max* and *seconds_max* are None when there is no such end."""
+
+    trials: int
+    trials_max: int | None
+    interleavings: int
+    findings: int
+    seconds: float
+    seconds_max: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Failed:
+    number: int
+    result: TrialResult
+    verdict: Verdict
+
+    @property
+    def size(self) -> tuple[object, ...]:
+        """The simplest is shrunk; of equal ones that with the shortest trace, the first."""
+        return complexity(self.result.schedule), len(self.result.trace.events), self.number
+
+
+class _Group:
+    """The trials that fail alike; all but the simplest are only counted."""
+
+    def __init__(self, one: _Failed) -> None:
+        self.first = one.number
+        self.count = 1
+        self.simplest = one
+
+    def add(self, other: _Failed) -> None:
+        self.count += 1
+        self.simplest = min(self.simplest, other, key=lambda failed: failed.size)
+
+
+class _Tally:
+    """What the trials have shown, taken in in their order."""
+
+    def __init__(self, faults: int) -> None:
+        self.trials = 0
+        self.digests = set[str]()
+        self.coverage = Coverage()
+        self.groups: dict[Identity, _Group] = {}
+        self.reasons = Counter[str]()
+        self.fired = [0] * faults
+
+    def take(
+        self, number: int, answer: Answer, judge: Callable[[TrialResult], Verdict]
+    ) -> Lesson | None:
+        """Note trial *number*; what is to be learned of it."""
+        self.trials += 1
+        if isinstance(answer, HarnessError):
+            self.reasons[str(answer)] += 1
+            return None
+        self.digests.add(answer.trace.digest)
+        news = self.coverage.add(grams(answer.trace))
+        for index in range(len(self.fired)):
+            self.fired[index] += answer.outcome.fired[index]
+        verdict = judge(answer)
+        if verdict.status == "INCONCLUSIVE":
+            self.reasons[verdict.reason] += 1
+        elif verdict.status == "FAIL":
+            failed = _Failed(number=number, result=answer, verdict=verdict)
+            key = identity_of(verdict.findings[0])
+            if key in self.groups:
+                self.groups[key].add(failed)
+            else:
+                self.groups[key] = _Group(failed)
+        return Lesson(
+            schedule=answer.schedule,
+            decisions=answer.decisions,
+            news=news,
+            as_told=not (answer.outcome.not_applied or answer.outcome.weakened),
+        )
+
+
+def explore(
+    plan: TrialPlan,
+    *,
+    strategy: str = "mixed",
+    bound: int = BOUND,
+    kinds: Sequence[str] = (),
+    faults: Sequence[FaultAt] = (),
+    seed: int = 0,
+    trials_max: int | None = None,
+    budget_s: float | None = None,
+    jobs: int = 1,
+    cpus: Sequence[int] = (),
+    pool: Pool | None = None,
+    oracles: Sequence[Oracle] = (),
+    on_progress: Callable[[ExploreProgress], None] | None = None,
+    store: str | None = DIRECTORY,
+    clock: Callable[[], float] = time.monotonic,
+) -> ExploreResult:
+    """Try orders of events, and judge each trial by the golden run.
+
+    *plan* is the trial without faults; it must pass, and go the same way twice. *strategy* is one
+    of `strategies.NAMES`; *bound* is for `bounded`, `delay` and `mixed`. Each trial has *faults*,
+    and up to two drawn from all that *kinds* (words of `points.faults_at`) mean in the golden run.
+    It ends after *trials_max* trials, TRIALS unless a budget is given, or when *budget_s* seconds
+    have passed by *clock*, shrinking included, or when there is no other order. *jobs*, *cpus*,
+    *pool* and *store* as in sweep(). A KeyboardInterrupt ends it early, and is part of the result.
+
+    Raises `HarnessError` when the golden run does not pass or does not repeat, `UsageError` when
+    *kinds* mean nothing in it, `MachineError` where no trial can be held.
+    """
+    began = clock()
+    if plan.schedule.mode == "free":
+        raise UsageError("mode free holds no order, so there is none to explore")
+    if trials_max is None and budget_s is None:
+        trials_max = TRIALS
+    until = None if budget_s is None else began + budget_s
+    words = check_kinds(kinds) if kinds else ()
+    with contextlib.nullcontext(pool) if pool else Pool(jobs, cpus) as pool:
+        golden = golden_in(pool, replace(plan, decisions=True), oracles)
+        drawn = _drawn(plan, golden, words)
+        chosen = strategy_named(
+            strategy,
+            replace(plan.schedule, faults=(*plan.schedule.faults, *faults)),
+            seed=seed,
+            length=len(golden.decisions),
+            bound=bound,
+            faults=drawn,
+        )
+        exploration = _Exploration(plan, golden.outcome, chosen, len(faults), oracles, pool)
+        tally = exploration.tally
+        interrupted: KeyboardInterrupt | None = None
+
+        def is_over() -> bool:
+            if trials_max is not None and exploration.proposed >= trials_max:
+                return True
+            if budget_s is None:
+                return False
+            part = 1 - _FOR_SHRINKING if tally.groups else 1
+            return clock() >= began + budget_s * part
+
+        def tell() -> None:
+            if on_progress is not None:
+                on_progress(
+                    ExploreProgress(
+                        trials=tally.trials,
+                        trials_max=trials_max,
+                        interleavings=len(tally.digests),
+                        findings=len(tally.groups),
+                        seconds=clock() - began,
+                        seconds_max=budget_s,
+                    )
+                )
+
+        try:
+            exploration.run(is_over, until, clock, tell)
+        except KeyboardInterrupt as signal:
+            interrupted = signal
+        found = []
+        shrinking_trials = 0
+        for group in sorted(tally.groups.values(), key=lambda group: group.simplest.size):
+            shrunk, tried = None, False
+            if interrupted is None and (until is None or clock() < until):
+                try:
+                    shrunk = shrink(
+                        exploration.aim(group.simplest),
+                        group.simplest.result.schedule,
+                        pool,
+                        until=until,
+                        trials_max=_SHRINK_TRIALS_MAX,
+                        clock=clock,
+                    )
+                    tried = until is None or clock() < until
+                except KeyboardInterrupt as signal:
+                    interrupted = signal
+                if shrunk is not None:
+                    shrinking_trials += shrunk.trials
+                    interrupted = interrupted or shrunk.interrupted
+            one = _discovery(plan, group, shrunk, golden.outcome, store)
+            found.append(replace(one, flaky=tried and shrunk is None))
+    return ExploreResult(
+        golden=golden,
+        strategy=strategy,
+        trials=tally.trials,
+        interleavings=len(tally.digests),
+        grams=len(tally.coverage),
+        claim=chosen.claim(),
+        findings=tuple(sorted(found, key=_size)),
+        unfired=tuple(
+            at for at, fired in zip(faults, tally.fired, strict=True) if tally.trials and not fired
+        ),
+        inconclusive=tuple(tally.reasons.items()),
+        shrinking_trials=shrinking_trials,
+        seconds=clock() - began,
+        interrupted=interrupted,
+    )
+
+
+def _drawn(plan: TrialPlan, golden: TrialResult, kinds: Sequence[str]) -> list[FaultAt]:
+    """All faults that *kinds* mean at the calls of the subject's own tasks."""
+    if not kinds:
+        return []
+    there = points(golden.trace, f"{plan.roots[0]}**")
+    found = [at for kind in kinds for at in failing(there, kind)]
+    if not found:
+        raise UsageError(f"there is nothing that {', '.join(kinds)} could do at any call")
+    return found
+
+
+class _Exploration:
+    """Runs what a strategy proposes, and teaches it what came of it."""
+
+    def __init__(
+        self,
+        plan: TrialPlan,
+        golden: Outcome,
+        strategy: Strategy,
+        faults: int,
+        oracles: Sequence[Oracle],
+        pool: Pool,
+    ) -> None:
+        self.tally = _Tally(faults)
+        self.proposed = 0
+        self._plan = plan
+        self._golden = golden
+        self._strategy = strategy
+        self._oracles = oracles
+        self._pool = pool
+        self._waiting: dict[int, Proposal] = {}
+        self._ended: dict[int, Answer] = {}
+
+    def run(
+        self,
+        is_over: Callable[[], bool],
+        until: float | None,
+        clock: Callable[[], float],
+        tell: Callable[[], None],
+    ) -> None:
+        """Until *is_over*, or until there is nothing to propose any more."""
+        before = -1
+        try:
+            while self.proposed != before:
+                before = self.proposed
+                for number, answer in self._pool.run(self._plans(is_over), until, clock):
+                    given_up = until is not None and clock() >= until
+                    if isinstance(answer, TrialResult) or not given_up:
+                        self._ended[number] = answer
+                    tell()
+            while self._learn_one():
+                pass
+        finally:  # what came after one that was given up, or after an interruption, counts too
+            for number in sorted(self._ended):
+                self.tally.take(number, self._ended.pop(number), self._judge)
+
+    def aim(self, failed: _Failed) -> Aim:
+        """To have its finding again."""
+        return Aim(
+            plan=self._plan,
+            identity=identity_of(failed.verdict.findings[0]),
+            golden=self._golden,
+            oracles=self._oracles,
+        )
+
+    def _plans(self, is_over: Callable[[], bool]) -> Iterator[tuple[int, TrialPlan]]:
+        while not is_over():
+            proposal = self._propose()
+            if proposal is None:
+                return  # once those that run have ended there may be more
+            number, self.proposed = self.proposed, self.proposed + 1
+            self._waiting[number] = proposal
+            yield number, self._plan_of(proposal)
+
+    def _propose(self) -> Proposal | None:
+        """The next proposal: of the trials before it all but the last LAG have been learned of, and
+        more only when there is none without."""
+        while self.tally.trials <= self.proposed - LAG:
+            if not self._learn_one():
+                return None
+        while True:
+            proposal = self._strategy.propose()
+            if proposal is not None or not self._learn_one():
+                return proposal
+
+    def _learn_one(self) -> bool:
+        """Learn of the next trial in order; False when it has not ended."""
+        number = self.tally.trials
+        if number not in self._ended:
+            return False
+        lesson = self.tally.take(number, self._ended.pop(number), self._judge)
+        self._strategy.learn(self._waiting.pop(number), lesson)
+        return True
+
+    def _judge(self, result: TrialResult) -> Verdict:
+        root = self._plan.roots[0]
+        return judged_by(self._oracles, root, result.outcome, self._golden, result.schedule)
+
+    def _plan_of(self, proposal: Proposal) -> TrialPlan:
+        return replace(
+            self._plan,
+            schedule=proposal.schedule,
+            policy=proposal.policy,
+            policy_seed=proposal.seed,
+            depth=proposal.depth,
+            length=proposal.length,
+            decisions=True,
+        )
+
+
+# ---- What came of it -----------------------------------------------------------------------------
+
+
+def _discovery(
+    plan: TrialPlan, group: _Group, shrunk: Shrunk | None, golden: Outcome, store: str | None
+) -> Discovery:
+    simplest = group.simplest
+    result = shrunk.result if shrunk else simplest.result
+    verdict = shrunk.verdict if shrunk else simplest.verdict
+    ident, why = None, ""
+    if store is None:
+        why = "nobody asked for recordings"
+    else:
+        try:
+            ident = save(record(plan, result, verdict, golden), store)
+        except OSError as error:
+            why = f"{store}: {error.strerror}"
+        except HarnessError as error:
+            why = str(error)
+    return Discovery(
+        finding=verdict.findings[0],
+        first=group.first + 1,
+        trials=group.count,
+        before=simplest.result.schedule,
+        result=result,
+        verdict=verdict,
+        shrunk=shrunk,
+        ident=ident,
+        not_recorded=why,
+    )
+
+
+def _size(found: Discovery) -> tuple[object, ...]:
+    return complexity(found.result.schedule), len(found.result.trace.events), found.first
