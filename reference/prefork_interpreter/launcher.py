@@ -47,13 +47,23 @@ class SetupFailed(Exception):
 
 
 class Launcher:
-    """One call of *command* by the server of *names*, with *variables* (NAME=value)."""
+    """One call of *command* by the server of *names*, with *variables* (NAME=value).
+
+    *descriptors* become the script's standard streams.
+    """
 
     def __init__(
-        self, *, mode: str, command: Sequence[bytes], names: Names, variables: Sequence[bytes]
+        self,
+        *,
+        mode: str,
+        command: Sequence[bytes],
+        names: Names,
+        variables: Sequence[bytes],
+        descriptors: Sequence[int] = (0, 1, 2),
     ) -> None:
         self.state = State.LAUNCHER_CONNECTING
         self.names = names
+        self.descriptors = tuple(descriptors)
         self._mode = mode
         self._command = list(command)
         self._variables = list(variables)
@@ -214,17 +224,9 @@ class Launcher:
         return ours
 
     def become_script(self, setup: Setup) -> NoReturn:
-        """Become the interpreter of the script, with standard input empty, standard output where
-        errors go, and no other descriptor than those of *setup*."""
+        """Become the interpreter of the script. Never returns, whatever happens."""
         try:
-            null = os.open(os.devnull, os.O_RDONLY)
-            os.dup2(null, 0)
-            os.dup2(STANDARD_ERROR, 1)
-            kept = sorted(setup.descriptors)
-            for before, descriptor in zip((2, *kept), (*kept, _DESCRIPTORS_MAX), strict=True):
-                os.closerange(before + 1, descriptor)
-            for descriptor in kept:
-                os.set_inheritable(descriptor, True)
+            arrange_descriptors(setup)
             # Python has these ignored from its start on.
             for number in (signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
@@ -243,7 +245,7 @@ class Launcher:
         message = protocol.encode_message(self._variables, self._command)
         try:
             call.sendall(b"\0")
-            for descriptor in range(3):
+            for descriptor in self.descriptors:
                 socket.send_fds(call, [b"\0"], [descriptor])
             call.sendall(message)
         except OSError as error:
@@ -261,6 +263,19 @@ class Launcher:
         status = protocol.decode_status(data)
         self.state = after(self.state, Event.ANSWERED)
         return status
+
+
+def arrange_descriptors(setup: Setup) -> None:
+    """Have standard input empty, standard output where errors go, and besides only what *setup*
+    names. OSError when that cannot be."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(STANDARD_ERROR, 1)
+    kept = sorted(setup.descriptors)
+    for before, descriptor in zip((2, *kept), (*kept, _DESCRIPTORS_MAX), strict=True):
+        os.closerange(before + 1, descriptor)
+    for descriptor in kept:
+        os.set_inheritable(descriptor, True)
 
 
 def read_exactly(call: socket.socket, size: int) -> bytes | None:
