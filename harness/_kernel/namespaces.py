@@ -23,6 +23,7 @@ from .uapi import (
     IFF_UP,
     SIOCGIFFLAGS,
     SIOCSIFFLAGS,
+    SYS_setdomainname,
     SYS_sethostname,
 )
 
@@ -94,6 +95,12 @@ def bring_loopback_up() -> None:
 def set_host_name(name: bytes) -> None:
     """The host name of this UTS namespace."""
     syscall(SYS_sethostname, name, len(name))
+
+
+@kernel_call
+def set_domain_name(name: bytes) -> None:
+    """The NIS domain name of this UTS namespace; the kernel's own first one is `(none)`."""
+    syscall(SYS_setdomainname, name, len(name))
 
 
 @kernel_call

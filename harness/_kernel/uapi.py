@@ -133,6 +133,7 @@ SYS_mount = 165
 SYS_umount2 = 166
 SYS_clone = 56
 SYS_sethostname = 170
+SYS_setdomainname = 171
 SYS_tgkill = 234
 SYS_process_vm_readv = 310
 SYS_process_vm_writev = 311

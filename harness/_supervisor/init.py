@@ -131,6 +131,7 @@ def _prepare(plan: InitPlan) -> _Prepared:
     if plan.own_network:
         namespaces.bring_loopback_up()
     namespaces.set_host_name(plan.host_name.encode())
+    namespaces.set_domain_name(b"(none)")
     view.reopen_read_only(plan.programs[0].stdio[0])
     layers = view.build(plan.view._replace(files=plan.files))
     resource.setrlimit(resource.RLIMIT_NOFILE, plan.descriptors)

@@ -460,6 +460,7 @@ _MISSING = {
     "namespaces.write_maps#1=EPERM": ("cannot be mapped", _USER_NAMESPACES),
     "namespaces.bring_loopback_up#1=EPERM": ("loopback", "doctor"),
     "namespaces.set_host_name#1=EPERM": ("host", "doctor"),
+    "namespaces.set_domain_name#1=EPERM": ("domain", "doctor"),
     "process.die_with_parent#1=EINVAL": ("die_with_parent", "doctor"),
     "process.disable_address_randomisation#1=EPERM": ("randomisation", "doctor"),
     "process.pin#1=EINVAL": ("process.pin", "doctor"),

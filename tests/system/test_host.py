@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from harness._engine.runner import Runner
-from tests.system.support import MODES, PYTHON, Completed, harness, needs, plan, shell
+from tests.system.support import MODES, PYTHON, Completed, harness, needs, plan, python, shell
 
 Snapshot = dict[str, tuple[object, ...]]
 both_modes = pytest.mark.parametrize("mode", MODES)
@@ -281,6 +281,18 @@ def test_its_host_name_is_its_own(runner: Runner) -> None:
     result = runner.run(plan(*shell(f"hostname; hostname {MINE} && hostname")))
     assert result.outcome.stdout.head == f"trial\n{MINE}\n"
     assert os.uname().nodename != MINE
+
+
+def test_its_domain_name_is_its_own(runner: Runner) -> None:
+    file = "/proc/sys/kernel/domainname"
+    before = Path(file).read_text()
+    set_it = (
+        f"import ctypes; assert not ctypes.CDLL(None).setdomainname({MINE.encode()}, {len(MINE)})"
+    )
+    result = runner.run(plan(*python(f"{set_it}; print(open({file!r}).read())")))
+    assert result.outcome.stdout.head == f"{MINE}\n\n", result.outcome
+    assert runner.run(plan("/bin/cat", file)).outcome.stdout.head == "(none)\n"
+    assert Path(file).read_text() == before
 
 
 def test_it_sees_no_process_of_ours(runner: Runner) -> None:

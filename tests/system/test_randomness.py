@@ -284,6 +284,17 @@ def test_the_command_line_has_a_seed_of_zero(tmp_path: Path) -> None:
     assert drawn("--schedule", str(tmp_path / "s.json")) == drawn("--seed", "1")
 
 
+_WORLD = "umask; uname -n; cat /proc/sys/kernel/domainname; env | sort; echo $$; date; nice"
+
+
+def test_what_surrounds_a_program_is_the_same_whoever_runs_it() -> None:
+    other = {"LANG": "de_DE.UTF-8", "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7", "LC_ALL": "C"}
+    one = harness("run", "-q", "--", *shell(_WORLD))
+    assert one.returncode == 0, one
+    assert one.stdout.startswith("0022\ntrial\n(none)\n")
+    assert harness("run", "-q", "--", *shell(_WORLD), env=other, umask=0o77).stdout == one.stdout
+
+
 # ---- Devices -------------------------------------------------------------------------------------
 
 
