@@ -156,10 +156,8 @@ class Trial(_Fixture):
         more: dict[str, object],
     ) -> tuple[TrialPlan, TrialResult]:
         plan = self._plan(subject, clients, **more)
-        golden = self._session.golden(
-            without_faults(replace(plan, schedule=asked.schedule)), oracles
-        )
-        return asked.of(plan), golden
+        given = asked.of(plan)
+        return given, self._session.golden(without_faults(given), oracles)
 
     def _failed(
         self, tried: Tried, plan: TrialPlan, result: TrialResult, oracles: Sequence[str]

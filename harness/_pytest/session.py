@@ -104,6 +104,8 @@ class Session:
 
 
 def without_faults(plan: TrialPlan) -> TrialPlan:
-    """*plan* as its golden run has it: nothing goes wrong, and nobody chooses who goes next."""
-    schedule = Schedule(mode=plan.schedule.mode)
+    """*plan* as its golden run has it: nothing goes wrong, nobody chooses who goes next, and all
+    that is random is the same."""
+    given = plan.schedule
+    schedule = Schedule(mode=given.mode, seed=given.seed, clock_start=given.clock_start)
     return replace(plan, schedule=schedule, policy="default")

@@ -73,7 +73,8 @@ class Entropy:
         if nr not in _COPIES:
             return self._read(task, nr, args)
         number = args[_COPIES[nr]]
-        if _is_device(task, number, _led_to(task, number)):
+        link = _led_to(task, number)
+        if link in _UUIDS or _is_device(task, number, link):
             return _EINVAL  # as from many a device: then it is read
         return None
 
@@ -97,12 +98,11 @@ class Entropy:
         link = _led_to(task, args[0])
         if _is_device(task, args[0], link):
             make: Callable[[int], Iterable[bytes]] = self._device(task)
-        elif link in _UUIDS and nr not in _AT_POSITION:
-            make = self._uuid(task, link, args[0])
+        elif link in _UUIDS:
+            make = self._uuid(task, link, nr, args)
         else:
             return None
-        here = nr == NR["preadv2"] and args[3] == _HERE
-        if nr in _AT_POSITION and args[3] >> 63 and not here:
+        if _has_position(nr, args) and args[3] >> 63:
             return _EINVAL
         try:
             spans = _spans(task, nr, args)
@@ -120,8 +120,10 @@ class Entropy:
     def _device(self, task: Task) -> Callable[[int], Iterable[bytes]]:
         return lambda size: self._randomness.pieces(task.name, _DEVICE, size)
 
-    def _uuid(self, task: Task, link: str, number: int) -> Callable[[int], Iterable[bytes]]:
-        """The first read gives a line, the next one the end of the file."""
+    def _uuid(
+        self, task: Task, link: str, nr: int, args: Sequence[int]
+    ) -> Callable[[int], Iterable[bytes]]:
+        """A line at the file's beginning, and the file's end behind it."""
 
         def make(size: int) -> Iterable[bytes]:
             if link == _UUIDS[0]:
@@ -129,9 +131,16 @@ class Entropy:
             else:
                 drawn = self._randomness.of_the_trial(_BOOT, 16)
             line = f"{as_uuid(drawn)}\n".encode()[:size]
-            return [line] if _advance(task, number, len(line)) else []
+            if _has_position(nr, args):
+                return [] if args[3] else [line]
+            return [line] if _advance(task, args[0], len(line)) else []
 
         return make
+
+
+def _has_position(nr: int, args: Sequence[int]) -> bool:
+    """Whether a read says where in the file."""
+    return nr in _AT_POSITION and not (nr == NR["preadv2"] and args[3] == _HERE)
 
 
 def _led_to(task: Task, number: int) -> str:

@@ -19,6 +19,7 @@ from tests.plugin.conftest import Inner, replay_lines
         "trial_gives_what_it_was",
         "trial_takes_faults_as_words_and_as_values",
         "trial_draws_from_a_seed",
+        "trial_draws_what_is_random_from_a_seed",
         "sweep_gives_what_it_did",
         "unchecked",
         "golden_run_is_made_once",

@@ -416,9 +416,28 @@ for name in "uuid", "uuid", "boot_id", "boot_id":
     assert uuid.UUID(text[:-1]).version == 4
     print(text, end="")
 file = os.open("/proc/sys/kernel/random/uuid", os.O_RDONLY)
-print(len(os.read(file, 8)), os.read(file, 8))
+print(len(os.read(file, 8)), os.read(file, 8), os.pread(file, 9, 37))
+file = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY)
+print(os.pread(file, 99, 0).decode(), end="")
+try: os.sendfile(1, file, None, 8)
+except OSError as error: print(error.strerror)
 """
-    one, other, boot, same, short = read_of_device(runner, code).outcome.stdout.head.splitlines()
+    one, other, boot, same, short, at, copied = read_of_device(
+        runner, code
+    ).outcome.stdout.head.splitlines()
     assert one != other
-    assert boot == same
-    assert short == "8 b''"
+    assert boot == same == at
+    assert short == "8 b'' b''"
+    assert copied == "Invalid argument"
+
+
+# ---- Numbers of files ----------------------------------------------------------------------------
+
+
+def test_files_have_the_same_inode_numbers_in_each_trial() -> None:
+    script = "touch new /tmp/new; ls -di / . /tmp /run /etc /usr/bin new /tmp/new"
+    found = []
+    for _ in range(2):
+        with Runner() as runner:
+            found.append(said(runner, plan(*shell(script))))
+    assert found[0] == found[1]

@@ -80,6 +80,11 @@ def test_trial_draws_from_a_seed(trial):
     assert first.schedule.switches == again.schedule.switches
 
 
+def test_trial_draws_what_is_random_from_a_seed(trial):
+    first, again, other = (trial(Subject.process(greeter.draws), seed=seed) for seed in (1, 1, 2))
+    assert first.outcome.stdout == again.outcome.stdout != other.outcome.stdout
+
+
 def test_sweep_gives_what_it_did(sweep):
     result = sweep(WELL, ask, faults="short", calls="sendto")
     assert (result.points, result.covered, result.trials, result.findings) == (1, 1, 1, ())

@@ -82,10 +82,14 @@ def spins():
 
 
 def tosses_a_coin():
-    """Processor time is real: its last digits are never the same 64 times."""
+    """Processor time is real: its last digits are never the same 64 times over."""
     for _ in range(64):
-        os.sync() if time.process_time_ns() // 8 % 2 else os.getppid()
+        os.sync() if time.process_time_ns() // 8 % 2 else os.getcwd()
     os.mkdir("/trial/made")
+
+
+def draws():
+    print(os.urandom(8).hex())
 
 
 def makes():
