@@ -147,6 +147,12 @@ def schedule_in_real_time(pid: int, priority: int) -> None:
 
 
 @kernel_call
+def schedule_ordinarily(pid: int) -> None:
+    """Undo `schedule_in_real_time` for *pid*: it runs when nobody in real time does."""
+    os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+
+
+@kernel_call
 def run_anywhere(cpus: set[int], pid: int = 0) -> None:
     """Undo `pin` and `schedule_in_real_time` for *pid* (0: this thread)."""
     os.sched_setaffinity(pid, cpus)

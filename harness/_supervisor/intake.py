@@ -19,6 +19,7 @@ from .._kernel.uapi import AUDIT_ARCH_X86_64
 from ..calls import NR, numbers
 from .entropy import GETRANDOM
 from .outputs import Outputs
+from .spinning import stops_spinning
 from .state import Trial
 from .tasks import FREE, PARKED, Task, children_of, kinship_of
 from .weaknesses import ONLY_WATCHED
@@ -150,6 +151,8 @@ class Intake:
             task.forget_image()
         task.call = notif
         task.vforking = False
+        if task in trial.spinning:
+            stops_spinning(trial, task)
         if task is trial.listening:
             trial.has_listened()
         if task.after:

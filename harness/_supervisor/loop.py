@@ -71,9 +71,9 @@ def run_controlled(
         elif trial.pass_time():
             looked_again = False
             still = not trial.disturbed
-        elif phases.phase == "settle":
+        elif phases.phase == "settle" and not trial.spinning:
             trial.end("exited")
-        elif outside_may_act or may_wake_by_itself(trial):
+        elif trial.spinning or outside_may_act or may_wake_by_itself(trial):
             intake.pump(min(_IDLE_MS, max(0.0, (end - limits.clock()) / 1e6)))
         elif not phases.give_up():
             trial.end("stuck")

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from .._kernel import process
 from .intake import Intake
+from .spinning import let_others_go_on
 from .state import Trial
 from .tasks import FREE
 
@@ -47,6 +48,8 @@ def wait_until_quiescent(trial: Trial, intake: Intake, expired: Callable[[], boo
     """Take in what comes until every task is parked, asleep or gone; False when *expired* says so
     before that."""
     tries = 0
+    if trial.spinning:
+        intake.pump(_SLEEP_MS)  # it may run now
     while not trial.is_over():
         before = _switches()
         os.sched_yield()  # whoever was answered runs now; what it does next can then be taken in
@@ -65,6 +68,7 @@ def wait_until_quiescent(trial: Trial, intake: Intake, expired: Callable[[], boo
                 continue
             if expired():
                 return False
+            let_others_go_on(trial)
             intake.pump(_SLEEP_MS)
         elif _switches() == before:
             if trial.disturbed:
@@ -82,7 +86,7 @@ def anyone_runs(trial: Trial, *, off_queue: bool = False) -> bool:
     A parked task sleeps for us (in D, as only a fatal signal wakes it) and need not be looked at,
     unless something may have killed it. A vfork parent is in D until its child lets it go. Any
     other D is disk or locks, and ends by itself. Who is in S sleeps only when it is off the
-    processor's queue too.
+    processor's queue too. Who spins is not waited for.
     """
     running = False
     for task in list(trial.tasks.values()):
@@ -90,6 +94,8 @@ def anyone_runs(trial: Trial, *, off_queue: bool = False) -> bool:
             state = task.kernel_state()
             if state in "ZX" and task.role is not None:
                 trial.forget(task)
+            elif task in trial.spinning:
+                continue
             elif state == "R" or (
                 task.state == FREE
                 and (

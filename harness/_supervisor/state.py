@@ -61,6 +61,8 @@ class Trial:
         self.init = Task(world.pid, world.pid, None)
         self.tasks: dict[int, Task] = {world.pid: self.init}
         self.parked: list[Task] = []
+        #: Who computes beside the others, and is not waited for: see spinning.py.
+        self.spinning: set[Task] = set()
         #: Every thread id ever met, with its role: also of those that are gone.
         self.known: dict[int, Role | None] = {world.pid: None}
         #: The one task whose clone(2) has been let through, until its child is known.
@@ -219,6 +221,7 @@ class Trial:
         if self.futexes is not None:
             self.futexes.ended(task)
         task.close()
+        self.spinning.discard(task)
         self.tasks.pop(task.tid, None)
         if self.timers_set is not None and task.tid == task.tgid:
             self.timers_set.ended(task)  # its number may be somebody else's soon

@@ -18,7 +18,7 @@ from .core import Armed, Role
 from .decode import call_name
 from .virtual_time import Wait
 
-_FLAGS = 6  # of the fields that follow the command's name
+_FLAGS, _UTIME = 6, 11  # of the fields that follow the command's name
 _IGNORED_BY_DEFAULT = frozenset((signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH))
 _PF_FORKNOEXEC = 0x40  # <linux/sched.h>
 _STATUS_MAX = 1 << 14  # some 1,500 bytes, but for the longest lists of groups
@@ -42,6 +42,7 @@ class Task:
         "begun",
         "call",
         "clears",
+        "computing",
         "due",
         "fired",
         "image",
@@ -69,6 +70,8 @@ class Task:
         self.begun = True  # false for a root until its command has been executed
         self.call: Notification | None = None  # the call it waits with, or made last
         self.clears = 0  # the address of the word that the kernel clears at its end; 0 for none
+        #: Since which call it has been seen to compute, and how many seconds it had used by then.
+        self.computing: tuple[Notification | None, float] | None = None
         self.nth = 0
         self.total = 0
         self.due: Sequence[Armed] = ()  # the faults whose turn it is at this call
@@ -121,6 +124,15 @@ class Task:
             return os.pread(self.syscall_fd, 8, 0).startswith(b"running")
         except OSError:
             return False  # it is gone, which its state will say; or may not be asked (Yama)
+
+    def processor_time_s(self) -> float:
+        """How much processor time it has used; 0 when it is gone."""
+        try:
+            data = os.pread(self.stat_fd, 512, 0)
+        except OSError:
+            return 0.0
+        fields = data[data.rindex(b")") + 2 :].split()
+        return (int(fields[_UTIME]) + int(fields[_UTIME + 1])) / os.sysconf("SC_CLK_TCK")
 
     def has_executed(self) -> bool:
         """Whether its process has executed a program since it was forked. False after an execve(2)

@@ -89,6 +89,7 @@ class Weaknesses:
         self._said: set[tuple[str, str]] = set()
         self._mapped: dict[object, dict[int, tuple[str, bool]]] = {}
         self._writes: set[int] = set()
+        self._inherited = False
 
     def say(self, role: str, reason: str) -> None:
         """*role* (empty: the whole trial) weakens it, as *reason* says; the first time counts."""
@@ -152,9 +153,17 @@ class Weaknesses:
         if flags & (CLONE_THREAD | CLONE_VFORK):
             return
         if flags & CLONE_VM:
+            self._inherited = True
             self.say(task.name, "shares all of its memory with a child")
         elif task.tgid in self._writes and _shares_what_it_writes(task):
+            self._inherited = True
             self.say(task.name, "shares memory with a child")
+
+    def shares_memory(self, task: Task) -> bool:
+        """Whether another process may change what *task* reads. Of what is inherited we do not know
+        by whom, and take it to be all."""
+        users = (users for users in self._mapped.values() if task.tgid in users)
+        return self._inherited or any(len(each) > 1 for each in users)
 
     # Programs
 

@@ -179,6 +179,85 @@ def test_a_program_in_go_is_known_by_its_note(runner: Runner, c_program: CProgra
     assert said(result) == ["main runs a program in Go, which reads the processor's own counter"]
 
 
+_SPINS = r"""
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+static volatile int *flag;
+static void *sets(void *unused) {
+    for (int i = 0; i < 20; i++)
+        getppid(), access("/", 0), nanosleep(&(struct timespec){100, 0}, NULL);
+    *flag = 1;
+    return unused;
+}
+int main(int count, char **arguments) {
+    flag = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_t thread;
+    if (!strcmp(arguments[1], "threads"))
+        pthread_create(&thread, NULL, sets, NULL);
+    else if (!fork())
+        sets(NULL), _exit(0);
+    time_t began = time(NULL);
+    while (!*flag)
+        ;
+    printf("seen after %ld\n", (long)(time(NULL) - began));
+    fflush(stdout);
+    wait(NULL);
+    return count - 2;
+}
+"""
+MEANWHILE = "main computes for long, and others that share its memory go on meanwhile"
+
+
+@pytest.mark.parametrize("who", ["threads", "processes"])
+def test_who_waits_by_looking_is_not_waited_for(
+    who: str, runner: Runner, c_program: CProgram
+) -> None:
+    result = runner.run(plan(c_program(_SPINS, "-pthread"), who))
+    assert result.outcome.stdout.head == "seen after 2000\n", result.outcome
+    assert said(result)[-1] == MEANWHILE
+    assert result.outcome.exit_code == 0
+
+
+def test_a_python_thread_that_waits_by_looking_is_not_waited_for(runner: Runner) -> None:
+    code = """
+import threading, time
+done = []
+threading.Thread(target=lambda: (time.sleep(5), done.append(1))).start()
+while not done: pass
+print("seen")
+"""
+    result = runner.run(plan(*python(code)))
+    assert (result.outcome.stdout.head, said(result)) == ("seen\n", [MEANWHILE])
+
+
+def test_who_shares_no_memory_may_compute_as_long_as_it_takes(runner: Runner) -> None:
+    """What it computes is the same in each run, so it is waited for."""
+    code = (
+        "import os, time\nif os.fork() == 0:\n"
+        "    while time.process_time() < 1: sum(range(10**5))\n    print('one'); os._exit(0)\n"
+        "os.wait(); print('two')"
+    ).replace("print('one')", "os.write(1, b'one ')")
+    result = runner.run(plan(*python(code)))
+    assert result.outcome.stdout.head == "one two\n"
+    assert said(result) == ["main/0 reads how much processor time was used (clock_gettime)"]
+
+
+def test_who_spins_for_ever_is_ended_by_the_deadline_and_named(
+    runner: Runner, c_program: CProgram
+) -> None:
+    alone = runner.run(plan(*python("while True: pass"), deadline_s=0.5))
+    assert (alone.outcome.end, said(alone)) == ("deadline", [])
+    assert "main computes since" in alone.outcome.report
+    source = _SPINS.replace("*flag = 1", "*flag = 0")
+    together = runner.run(plan(c_program(source, "-pthread"), "threads", deadline_s=2))
+    assert (together.outcome.end, said(together)) == ("deadline", [MEANWHILE])
+
+
 def test_sysinfo_is_the_same_everywhere_and_goes_by_the_trials_time(runner: Runner) -> None:
     code = (
         f"{_CALL}import struct, time\n"
@@ -235,6 +314,12 @@ def test_standard_input_that_comes_as_it_comes_weakens_only_who_reads_it(tmp_pat
     (tmp_path / "in").write_text("x\n")
     file = harness("run", "--stdin", "in", "--", "sh", "-c", "cat", cwd=tmp_path)
     assert (file.stdout, "weakened" in file.stderr) == ("x\n", False)
+
+
+def test_a_vdso_that_cannot_be_overwritten_is_said(tmp_path: Path) -> None:
+    seam = {"HARNESS_KERNEL_FAIL": "vdso.patch#1=EACCES"}
+    done = harness("run", "--", "date", "+%Y", cwd=tmp_path, env=seam)
+    assert "; weakened: main reads the real clock (vDSO: Permission denied);" in done.stderr
 
 
 _NO_DESCRIPTOR = """

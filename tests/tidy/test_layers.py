@@ -69,6 +69,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.template",
         "_supervisor.launch",
         "_supervisor.state",
+        "_supervisor.spinning",
         "_supervisor.intake",
         "_supervisor.answers",
         "_supervisor.burst",
