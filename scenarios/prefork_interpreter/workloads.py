@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -141,11 +141,16 @@ def edits(client: Client) -> None:
         client.expect(servers[0] == servers[1] != servers[2], True)
 
 
-def waits_until_idle(client: Client, seconds: float = 3600.0) -> None:
-    """Let time pass; nothing of the server is there any more."""
+def waits_until_idle(client: Client) -> None:
+    """Wait for the end of the server, with whom nobody talks; nothing of it is there then."""
     with client.invoke("wait"):
+        server = int(call(client, ["which server"])[1])
         client.expect(sorted(os.listdir(client.directory)), ["lx", "ready", "sx"])
-        time.sleep(seconds)
+        end = os.pidfd_open(server)
+        poll = select.poll()
+        poll.register(end, select.POLLIN)
+        poll.poll()
+        os.close(end)
         client.expect(os.listdir(client.directory), ["ready"])
 
 
