@@ -19,3 +19,5 @@ def service(**options: object) -> Subject:
 SERVICE = service()
 #: It has more to do when it starts.
 TELLS = service(log_file="{dir}/service.log", preload=["no.such.module"])
+#: With children that behave badly.
+BAD = service(commands=["scenarios.forking_service.programs.commands"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -19,6 +20,7 @@ from harness.subject import ClientLike
 from reference.forking_service.client import ForkingServiceClient
 from reference.forking_service.client import ForkingServiceError as Refusal
 from reference.forking_service.directory import PREFIX
+from scenarios.forking_service.programs.commands import FLOOD, FLOOD_LINES
 
 SOCKET = "{dir}/socket"
 ALIVE = "ok\nyep, still alive\n"
@@ -198,6 +200,72 @@ def leaves_its_child(client: Client) -> None:
                 client.fail(f"there is none: {first!r}")
             replies.readline()
             replies.readline()
+
+
+def drips(client: Client, request: str, every_ms: int) -> None:
+    """Send a byte of *request* every *every_ms* of the trial's time, until there is a reply."""
+    with client.invoke("drip"), client.connect(SOCKET) as connection:
+        poll = select.poll()
+        poll.register(connection, select.POLLIN)
+        for byte in request.encode():
+            if poll.poll(every_ms):
+                break
+            connection.sendall(bytes([byte]))
+        client.expect(_all_of(connection), b"FAILURE\nrequest timed out\n")
+
+
+def reads_nothing(client: Client, request: str, for_ms: int = 300_000) -> None:
+    """Send *request*, and stay without reading."""
+    with client.invoke("nothing"), client.connect(SOCKET) as connection:
+        _send(client, connection, [request])
+        select.poll().poll(for_ms)
+
+
+def floods(client: Client) -> None:
+    """Have a child that writes much, read none of it for a minute, and go."""
+    with client.invoke("flood"):
+        child = _service(client).fork(["floods"])
+        select.poll().poll(60_000)
+        for stream in (child.stdout, child.stderr, child.stdin):
+            stream.close()
+        client.expect(child.wait(), 1)
+
+
+def reads_all_of_a_flood(client: Client) -> None:
+    """Have the same child, and read all of it."""
+    with client.invoke("flood"), _service(client).fork(["floods"]) as child:
+        out, err = child.communicate()
+        client.expect(out == err == FLOOD.encode() * FLOOD_LINES, True)
+        client.expect(child.wait(), 0)
+
+
+def leaves_a_deaf_child(client: Client) -> None:
+    """Have a child that does not mind signals, and go."""
+    with client.invoke("leave"):
+        child = _service(client).fork(["deaf"])
+        client.expect(child.stdout.readline(), b"ready\n")
+
+
+def quits_and_waits(client: Client) -> None:
+    """Have a child that does not mind signals, and tell the service to stop."""
+    with client.invoke("quit"):
+        with _service(client).fork(["deaf"]) as child:
+            client.expect(child.stdout.readline(), b"ready\n")
+            _service(client).quit()
+            child.wait()
+        client.expect(child.returncode, -9)
+
+
+def tries(client: Client) -> None:
+    """Run a command, or be told that there is no service, or that it stops."""
+    with client.invoke("try"):
+        try:
+            with _service(client).fork(["rocks"]) as child:
+                out, _ = child.communicate()
+        except Refusal as error:
+            client.note(refused=str(error))
+            return
+        client.expect((out, child.returncode), (b"It sure does!\n", 0))
 
 
 def _send(
