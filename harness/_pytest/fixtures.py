@@ -52,8 +52,8 @@ class Tried:
         return self.outcome.history
 
 
-class _Fixture:
-    """What both fixtures are: a function with the test that it is for."""
+class Fixture:
+    """What all fixtures are: a function with the test that it is for."""
 
     def __init__(self, session: Session, item: pytest.Item) -> None:
         self._session = session
@@ -94,7 +94,7 @@ class _Fixture:
             self._note("weakened", one.describe())
 
 
-class Trial(_Fixture):
+class Trial(Fixture):
     """The fixture `trial`."""
 
     def __call__(
@@ -129,7 +129,7 @@ class Trial(_Fixture):
                 dict(named, recovers=recovers, deadline_s=deadline_s, step_limit=step_limit),
             )
         )
-        names = self._or_end(lambda: _names(oracles))
+        names = self._or_end(lambda: names_of(oracles))
         result = self._or_end(lambda: self._session.run(plan))
         self._session.tally.add(trials=1)
         self._note_weakened(result)
@@ -216,7 +216,7 @@ class _Asked:
         return replace(plan, schedule=replace(schedule, seed=self.seed), policy="random")
 
 
-class Sweep(_Fixture):
+class Sweep(Fixture):
     """The fixture `sweep`."""
 
     def __call__(
@@ -246,7 +246,7 @@ class Sweep(_Fixture):
         __tracebackhide__ = True
         more = dict(named, recovers=recovers, deadline_s=deadline_s, step_limit=step_limit)
         plan = self._or_end(lambda: self._plan(subject, clients, **more))
-        names = self._or_end(lambda: _names(oracles))
+        names = self._or_end(lambda: names_of(oracles))
         words = faults.split(",") if isinstance(faults, str) else faults
 
         def swept() -> SweepResult:
@@ -301,7 +301,7 @@ class Sweep(_Fixture):
         pytest.fail("\n".join(lines), pytrace=False)
 
 
-def _names(oracles: Sequence[Oracle]) -> list[str]:
+def names_of(oracles: Sequence[Oracle]) -> list[str]:
     """How `harness replay --oracle` finds them again. Raises `UsageError` when it cannot."""
     found = [workload_of(oracle, {}) for oracle in oracles]
     for one in found:

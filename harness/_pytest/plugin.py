@@ -1,4 +1,5 @@
-"""What pytest loads: options, the marker `harness`, and the fixtures `trial` and `sweep`.
+"""What pytest loads: options, the marker `harness`, and the fixtures `trial`, `sweep` and
+`explore`.
 
 Loading it costs nothing and starts nothing. All else is imported when a test uses a fixture.
 """
@@ -13,11 +14,15 @@ import pytest
 from .tally import Tally
 
 if TYPE_CHECKING:
+    from .exploring import Explore
     from .fixtures import Sweep, Trial
     from .session import Session
 
 _OPTIONS = {
-    "jobs": ("N", "trials at once in one sweep (default: processors / workers of pytest-xdist)"),
+    "jobs": (
+        "N",
+        "trials at once in one test (default: processors / workers of pytest-xdist)",
+    ),
     "require": (
         "ABILITIES",
         "what this machine must be able to do, separated by commas, as `harness doctor` names it, "
@@ -25,10 +30,10 @@ _OPTIONS = {
     ),
 }
 _MARKER = (
-    "harness(requires=ABILITIES): uses the fixtures trial or sweep; skipped, with the fix, where "
-    "the machine lacks one of ABILITIES"
+    "harness(requires=ABILITIES): uses the fixtures trial, sweep or explore; skipped, with the fix, "
+    "where the machine lacks one of ABILITIES"
 )
-_FIXTURES = {"trial", "sweep"}
+_FIXTURES = {"trial", "sweep", "explore"}
 _TALLY = pytest.StashKey[Tally]()
 _SESSION = pytest.StashKey["Session"]()
 _OUTPUT = "harness"  # our key in what a worker of pytest-xdist hands over
@@ -101,6 +106,15 @@ def sweep(request: pytest.FixtureRequest) -> Sweep:
     return Sweep(_session(request.config), request.node)
 
 
+@pytest.fixture
+def explore(request: pytest.FixtureRequest) -> Explore:
+    """explore(subject, *clients, strategy="mixed", trials=1000): run the subject in other and other
+    orders of events, and fail with what is found."""
+    from .exploring import Explore
+
+    return Explore(_session(request.config), request.node)
+
+
 def _session(config: pytest.Config) -> Session:
     if _SESSION not in config.stash:
         from .session import Session
@@ -167,7 +181,7 @@ def pytest_testnodedown(node: object, error: object) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """One line, when there were trials; and what an interrupted sweep had found."""
+    """One line, when there were trials; and what an interrupted one had found."""
     tally = config.stash[_TALLY]
     for report in tally.kept:
         terminalreporter.write_line(report)

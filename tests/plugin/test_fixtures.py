@@ -1,4 +1,4 @@
-"""The fixtures `trial` and `sweep`: what they give, what they find, what they refuse."""
+"""The fixtures `trial`, `sweep` and `explore`: what they give, what they find, what they refuse."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tests.plugin.conftest import Inner, replay_lines
         "trial_draws_from_a_seed",
         "trial_draws_what_is_random_from_a_seed",
         "sweep_gives_what_it_did",
+        "explore_gives_what_it_did",
         "unchecked",
         "golden_run_is_made_once",
         "forks_first",
@@ -64,6 +65,30 @@ def test_each_finding_of_a_sweep_is_at_most_ten_lines_and_can_be_replayed(inner:
     again = inner.harness("replay")
     assert again.ret == 1
     assert again.stdout.str().count("REPRODUCED: ") == len(blocks)
+
+
+def test_a_finding_of_an_exploration_is_shrunk_and_can_be_replayed(inner: Inner) -> None:
+    result = inner.pytest("::test_found_by_explore", "--harness-jobs=1")
+    result.assert_outcomes(failed=1)
+    result.stdout.re_match_lines(
+        [
+            "FAIL main: exits 1",
+            r"  main/1 goes before main/0: \w+#\d+",
+            "  the golden run exits 0",
+            "  in .* trials, first in trial .*; shrunk: 0 faults and 1 switch.*",
+            "  repeat: harness replay [0-9a-f]{8}",
+            r"30 trials, \d+ more to shrink, \d+ distinct interleavings, 1 finding, .* s",
+        ],
+        consecutive=True,
+    )
+    (ident,) = replay_lines(result)
+    inner.harness("replay", ident).stdout.fnmatch_lines(["REPRODUCED: main: exits 1"])
+
+
+def test_an_exploration_says_which_fault_never_fired(inner: Inner) -> None:
+    result = inner.pytest("::test_explored_with_a_fault_that_does_not_fire")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["INCONCLUSIVE main:write#99=EIO did not fire in any trial"])
 
 
 def test_a_finding_is_fixed_when_the_bug_is_out(inner: Inner) -> None:

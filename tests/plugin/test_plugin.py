@@ -38,7 +38,7 @@ def test_loading_it_imports_nothing_else_of_ours() -> None:
 
 
 def test_pytest_finds_it_by_its_entry_point(inner: Inner) -> None:
-    inner.pytest("--fixtures").stdout.fnmatch_lines(["trial -- *", "sweep -- *"])
+    inner.pytest("--fixtures").stdout.fnmatch_lines(["trial -- *", "sweep -- *", "explore -- *"])
 
 
 def test_it_can_be_left_out(inner: Inner) -> None:
@@ -148,11 +148,12 @@ def test_an_option_goes_before_the_environment_and_that_before_the_configuration
     assert inner.pytest("::test_plain", "--harness-jobs=2", HARNESS_JOBS="environment").ret == 0
 
 
-@pytest.mark.parametrize("name", ["trial", "sweep"])
+@pytest.mark.parametrize("name", ["trial", "sweep", "explore"])
 def test_the_reference_has_every_option_of_a_fixture_and_no_other(name: str) -> None:
-    from harness._pytest import fixtures
+    from harness._pytest import exploring, fixtures
 
-    call = getattr(fixtures, name.capitalize()).__call__
+    module = exploring if name == "explore" else fixtures
+    call = getattr(module, name.capitalize()).__call__
     parameters = inspect.signature(call).parameters.values()
     options = {one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY}
     page = (PROJECT / "docs/reference/pytest-plugin.md").read_text()

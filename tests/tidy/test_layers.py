@@ -116,6 +116,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_pytest.abilities",
         "_pytest.session",
         "_pytest.fixtures",
+        "_pytest.exploring",
         "_pytest.plugin",
     ),
 )

@@ -90,6 +90,31 @@ def test_sweep_gives_what_it_did(sweep):
     assert (result.points, result.covered, result.trials, result.findings) == (1, 1, 1, ())
 
 
+COUNTS = """\
+echo 0 >n; add() { read v <n; echo $((v+1)) >n; }; add & WAIT add & wait; read v <n; test $v = 2
+"""
+RACES, TAKES_TURNS = (
+    Subject.command(["sh", "-c", COUNTS.replace("WAIT", word)]) for word in ("", "wait;")
+)
+
+
+def test_explore_gives_what_it_did(explore):
+    result = explore(TAKES_TURNS, strategy="bounded", bound=1)
+    assert result.findings == ()
+    assert result.trials == result.interleavings > 1
+    assert result.claim == f"all {result.trials} interleavings with at most 1 preemption"
+    again = explore(WELL, ask, bob=ask, trials=12, faults="client/0:connect=EINTR")
+    assert again.trials == 12
+
+
+def test_found_by_explore(explore):
+    explore(RACES, trials=30)
+
+
+def test_explored_with_a_fault_that_does_not_fire(explore):
+    explore(TAKES_TURNS, trials=3, faults="main:write#99=EIO")
+
+
 def test_unchecked(sweep, trial):
     assert sweep(FORGETS, ask, faults="ENOSPC", check=False).findings
     assert trial(FORGETS, ask, faults="openat=ENOSPC", check=False).verdict.status == "FAIL"
