@@ -30,8 +30,8 @@ _OPTIONS = {
     ),
 }
 _MARKER = (
-    "harness(requires=ABILITIES): uses the fixtures trial, sweep or explore; skipped, with the fix, "
-    "where the machine lacks one of ABILITIES"
+    "harness(requires=ABILITIES): uses the fixtures trial, sweep or explore; skipped, with the "
+    "fix, where the machine lacks one of ABILITIES"
 )
 _FIXTURES = {"trial", "sweep", "explore"}
 _TALLY = pytest.StashKey[Tally]()

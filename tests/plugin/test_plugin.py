@@ -38,7 +38,9 @@ def test_loading_it_imports_nothing_else_of_ours() -> None:
 
 
 def test_pytest_finds_it_by_its_entry_point(inner: Inner) -> None:
-    inner.pytest("--fixtures").stdout.fnmatch_lines(["trial -- *", "sweep -- *", "explore -- *"])
+    listed = inner.pytest("--fixtures").stdout
+    for name in "trial", "sweep", "explore":
+        listed.fnmatch_lines([f"{name} -- *"])
 
 
 def test_it_can_be_left_out(inner: Inner) -> None:
