@@ -6,7 +6,7 @@ nothing but itself: a name brings its module with it at its first use.
 A map, top to bottom; a module imports only from rows above its own, or from earlier in its row:
 
     0  errors.py                      one tree of errors, named after who must act
-    1  strict.py calls.py fault.py schedule.py trace.py history.py
+    1  strict.py calls.py duration.py trigger.py fault.py schedule.py trace.py history.py
        weakness.py verdict.py workload.py fingerprint.py recording.py
                                       values: frozen, checked when made, no input or output
     2  _kernel/                       the only place with ctypes: the kernel's calls and structures
@@ -36,9 +36,13 @@ if TYPE_CHECKING:
     from harness.errors import UsageError as UsageError
     from harness.fault import CrashAfterFault as CrashAfterFault
     from harness.fault import CrashFault as CrashFault
+    from harness.fault import DelayFault as DelayFault
+    from harness.fault import EofFault as EofFault
     from harness.fault import ErrnoFault as ErrnoFault
     from harness.fault import Fault as Fault
     from harness.fault import HoldFault as HoldFault
+    from harness.fault import PauseFault as PauseFault
+    from harness.fault import ResetFault as ResetFault
     from harness.fault import ShortFault as ShortFault
     from harness.fault import SignalFault as SignalFault
     from harness.recording import Recording as Recording
@@ -46,11 +50,11 @@ if TYPE_CHECKING:
     from harness.schedule import Limit as Limit
     from harness.schedule import Schedule as Schedule
     from harness.schedule import Switch as Switch
-    from harness.schedule import Trigger as Trigger
     from harness.subject import Subject as Subject
     from harness.subject import listening as listening
     from harness.trace import Event as Event
     from harness.trace import Trace as Trace
+    from harness.trigger import Trigger as Trigger
     from harness.verdict import Finding as Finding
     from harness.verdict import Outcome as Outcome
     from harness.verdict import Verdict as Verdict
@@ -68,9 +72,13 @@ _HOME = {
     "UsageError": "errors",
     "CrashAfterFault": "fault",
     "CrashFault": "fault",
+    "DelayFault": "fault",
+    "EofFault": "fault",
     "ErrnoFault": "fault",
     "Fault": "fault",
     "HoldFault": "fault",
+    "PauseFault": "fault",
+    "ResetFault": "fault",
     "ShortFault": "fault",
     "SignalFault": "fault",
     "Recording": "recording",
@@ -78,11 +86,11 @@ _HOME = {
     "Limit": "schedule",
     "Schedule": "schedule",
     "Switch": "schedule",
-    "Trigger": "schedule",
     "Subject": "subject",
     "listening": "subject",
     "Event": "trace",
     "Trace": "trace",
+    "Trigger": "trigger",
     "Finding": "verdict",
     "Outcome": "verdict",
     "Verdict": "verdict",

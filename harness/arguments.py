@@ -50,10 +50,14 @@ does. A fault is [ROLE:]CALL[#N][@PHASE]=FAULT:
   PHASE  start, work (default), stop, settle
   FAULT  ENOSPC or any other errno   the call fails
          short(N)                    it moves N bytes only
+         eof, reset                  the other end of the socket or pipe has ended, or reset it
+         delay(2s), pause(2s)        it is made later; the process is stopped there for a while
          hold                        it never returns
+         hold(until=ROLE:CALL#N)     it is made when that has happened
          crash, crash(SEGV)          the process is killed at the call
          crash-after                 it is killed when the call is done
          signal(TERM)                the signal arrives at the call
+         short(1)+delay(2s)          delay, pause and hold(until=...) go with another
 
 exit status: the command's own, 128+N when signal N killed it (with clients: of service and clients
 the first that failed); 3 a fault did not fire; 124 it did not end (deadline, stuck, step limit);
@@ -73,7 +77,9 @@ KINDS, separated by commas:
   short         each transfer moves one byte only; short(N): N bytes
   crash         the task is killed at the call, where it does more than look; crash(SEGV)
   crash-after   it is killed when the call is done
-  hold          the call never returns
+  eof, reset    the other end of what is read or written has ended, or reset the connection
+  delay, pause  the call is made 2 s later, the process stopped for 2 s; delay(5m), pause(5m)
+  hold          the call never returns; hold(until=ROLE:CALL#N): until that has happened
   signal(TERM)  the signal arrives at the call
 
 exit status: 0 nothing found; 1 a finding; 2 usage, or it cannot run; 3 a trial said nothing.

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, cast
 
 from .calls import signal_name
 from .fault import (
     CrashAfterFault,
     CrashFault,
-    ErrnoFault,
     Fault,
-    HoldFault,
-    ShortFault,
     SignalFault,
 )
 from .schedule import FRESH, RESTARTED, Schedule, role_matches
 
-Kind = Literal["errno", "short", "signal", "crash", "hold"]
+Kind = Literal["errno", "short", "eof", "reset", "signal", "delay", "pause", "crash", "hold"]
 Place = Literal["client", "child", "service"]
 
 
@@ -68,9 +65,21 @@ TABLE: dict[tuple[Kind, Place], Excuse] = {
     ("short", "service"): _REFUSES,
     ("short", "child"): _REFUSES,
     ("short", "client"): _OWN,
+    ("eof", "service"): _FAILS_VISIBLY,
+    ("eof", "child"): _FAILS_VISIBLY,
+    ("eof", "client"): _OWN,
+    ("reset", "service"): _FAILS_VISIBLY,
+    ("reset", "child"): _FAILS_VISIBLY,
+    ("reset", "client"): _OWN,
     ("signal", "service"): _FAILS_VISIBLY,
     ("signal", "child"): _FAILS_VISIBLY,
     ("signal", "client"): _OWN,
+    ("delay", "service"): _FAILS_VISIBLY,
+    ("delay", "child"): _FAILS_VISIBLY,
+    ("delay", "client"): _OWN,
+    ("pause", "service"): _FAILS_VISIBLY,
+    ("pause", "child"): _FAILS_VISIBLY,
+    ("pause", "client"): _OWN,
     ("crash", "service"): Excuse(open_operations=True, ends=True),
     ("crash", "child"): _FAILS_VISIBLY,
     ("crash", "client"): _OWN,
@@ -89,18 +98,11 @@ _REMOVE = frozenset({"unlink", "unlinkat", "rmdir", "rename", "renameat", "renam
 
 def kind_of(fault: Fault) -> Kind:
     """The row that *fault* stands in: a signal by what it does unless it is handled."""
-    match fault:
-        case ErrnoFault():
-            return "errno"
-        case ShortFault():
-            return "short"
-        case HoldFault():
+    if isinstance(fault, SignalFault):
+        if fault.signal in _STOPS:
             return "hold"
-        case CrashFault() | CrashAfterFault():
-            return "crash"
-    if fault.signal in _STOPS:
-        return "hold"
-    return "signal" if fault.signal in _IGNORED else "crash"
+        return "signal" if fault.signal in _IGNORED else "crash"
+    return "crash" if isinstance(fault, CrashAfterFault) else cast(Kind, fault.kind)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,15 +1,19 @@
 """Faults: what goes wrong on purpose, at one system call.
 
-A fault is a kind and at most one argument. Where it fires is a trigger's business (schedule.py),
-how it is done is the supervisor's; here it is only said, checked, read and written."""
+A fault is a kind and at most one argument. Most say what becomes of the call; some only when it
+comes to that (`puts_off`), and these go together with any other. Where it fires is a trigger's
+business (trigger.py), how it is done is the supervisor's; here it is only said, checked, read and
+written."""
 
 import re
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from harness.calls import Call, errno_number, signal_name, signal_number
+from harness.duration import DURATION_MAX_NS, duration_text, parse_duration
 from harness.errors import ScheduleError, quoted, unknown
 from harness.strict import Keys, check_int, check_str, inside, peek, take
+from harness.trigger import ROOT, TRIGGER_TEXT, Trigger, trigger_of
 
 # The most that Linux moves in one call (MAX_RW_COUNT), so nothing longer would shorten any.
 SHORT_MAX = 0x7FFFF000
@@ -19,14 +23,24 @@ SHORT_MAX = 0x7FFFF000
 _NEVER_ANSWERED = frozenset({"exit", "exit_group", "rt_sigreturn"})
 # What these do unless handled is not to end the process. Source: signal(7).
 _NOT_DEADLY = frozenset({"CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "WINCH"})
-_LATER = frozenset({"corrupt", "delay", "drop", "duplicate", "eof", "pause", "reset"})
+_LATER = frozenset({"corrupt", "drop", "duplicate"})
+
+#: The calls that read from, and write to, what has another end. Not those with two descriptors
+#: (splice, sendfile), whose end would be that of either, nor those with a place in a file.
+RECEIVES = frozenset({"read", "readv", "recvfrom", "recvmsg", "recvmmsg"})
+SENDS = frozenset({"write", "writev", "sendto", "sendmsg", "sendmmsg"})
 
 _TEXT = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)(?:\((.*)\))?", re.DOTALL)
 _COUNT = re.compile("[1-9][0-9]{0,9}")
+_UNTIL = re.compile(f"until={TRIGGER_TEXT}")
 _FORMS = {
     "crash": "crash or crash(SEGV)",
     "crash-after": "crash-after",
-    "hold": "hold",
+    "delay": "delay(2s)",
+    "eof": "eof",
+    "hold": "hold or hold(until=ROLE:CALL#N)",
+    "pause": "pause(2s)",
+    "reset": "reset",
     "short": "short(1)",
     "signal": "signal(TERM)",
 }
@@ -37,6 +51,11 @@ class _Kind:
 
     __slots__ = ()
     kind: ClassVar[str]
+
+    @property
+    def puts_off(self) -> bool:
+        """Whether it only says when the call is made, and not what becomes of it."""
+        return False
 
     def __str__(self) -> str:
         """The form that the command line takes."""
@@ -128,12 +147,115 @@ class ShortFault(_Kind):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HoldFault(_Kind):
-    """The call is never answered: the caller is stuck in it until it is killed."""
+    """The call is never answered: the caller is stuck in it until it is killed; or until the
+    trigger *until* is met, and then the call is made.
+
+    A trigger with one number is met once, and a hold that comes later does not hold."""
 
     kind: ClassVar[str] = "hold"
+    until: Trigger | None = None
+
+    @property
+    def puts_off(self) -> bool:
+        return self.until is not None
+
+    def __str__(self) -> str:
+        return "hold" if self.until is None else f"hold(until={self.until})"
 
     def describe(self) -> str:
-        return "is never answered"
+        return "is never answered" if self.until is None else f"waits until {self.until.describe()}"
+
+    def to_json(self) -> dict[str, object]:
+        until = {} if self.until is None else {"until": self.until.to_json()}
+        return {"kind": self.kind, **until}
+
+    @classmethod
+    def from_json(cls, obj: object, where: str = "fault") -> Self:
+        keys = cls._keys(obj, where, "until?")
+        if not keys.has("until"):
+            return keys.make(cls)
+        return keys.make(cls, until=keys.read("until", Trigger.from_json))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _TimedFault(_Kind):
+    """What lasts *time_ns* nanoseconds of the trial's time: virtual in controlled mode."""
+
+    time_ns: int
+
+    def __post_init__(self) -> None:
+        check_int("time_ns", self.time_ns, 1, DURATION_MAX_NS, ScheduleError)
+
+    @property
+    def puts_off(self) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return f"{self.kind}({duration_text(self.time_ns)})"
+
+    def to_json(self) -> dict[str, object]:
+        return {"kind": self.kind, "time_ns": self.time_ns}
+
+    @classmethod
+    def from_json(cls, obj: object, where: str = "fault") -> Self:
+        keys = cls._keys(obj, where, "time_ns")
+        return keys.make(cls, time_ns=keys.take("time_ns", int))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DelayFault(_TimedFault):
+    """The call is made *time_ns* nanoseconds later. Until then a signal does what it does to a task
+    that has not made its call yet."""
+
+    kind: ClassVar[str] = "delay"
+
+    def describe(self) -> str:
+        return f"is made {duration_text(self.time_ns)} later"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PauseFault(_TimedFault):
+    """The caller's process is stopped at the call, by SIGSTOP, and *time_ns* nanoseconds later
+    continued, by SIGCONT; then it makes the call. Source: signal(7), waitpid(2)."""
+
+    kind: ClassVar[str] = "pause"
+
+    def describe(self) -> str:
+        return f"waits: the process is stopped for {duration_text(self.time_ns)}"
+
+
+class _Cut(_Kind):
+    """The other end of what the call reads or writes is gone."""
+
+    __slots__ = ()
+
+    def check_call(self, call: Call) -> None:
+        if call.name not in RECEIVES | SENDS:
+            raise ScheduleError(
+                f"{self} cannot be at {call.name}, which neither reads nor writes a stream"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EofFault(_Cut):
+    """The other end of the socket or pipe has ended: a read gives 0 bytes, a write EPIPE and
+    SIGPIPE, and so do those after it. Source: shutdown(2), pipe(7)."""
+
+    kind: ClassVar[str] = "eof"
+
+    def describe(self) -> str:
+        return "finds that the other end has ended"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResetFault(_Cut):
+    """The connection is reset: the call fails with ECONNRESET, and the other end finds it cut too.
+    Source: tcp(7), unix(7)."""
+
+    kind: ClassVar[str] = "reset"
+
+    def describe(self) -> str:
+        return "finds the connection reset"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,11 +324,25 @@ class SignalFault(_Kind):
         return keys.make(cls, signal=keys.take("signal", str))
 
 
-Fault = ErrnoFault | ShortFault | HoldFault | CrashFault | CrashAfterFault | SignalFault
+Fault = (
+    ErrnoFault
+    | ShortFault
+    | EofFault
+    | ResetFault
+    | HoldFault
+    | DelayFault
+    | PauseFault
+    | CrashFault
+    | CrashAfterFault
+    | SignalFault
+)
 
 _KINDS: dict[str, type[Fault]] = {
     kind.kind: kind
-    for kind in (ErrnoFault, ShortFault, HoldFault, CrashFault, CrashAfterFault, SignalFault)
+    for kind in (
+        *(ErrnoFault, ShortFault, EofFault, ResetFault, HoldFault, DelayFault, PauseFault),
+        *(CrashFault, CrashAfterFault, SignalFault),
+    )
 }
 
 
@@ -221,8 +357,10 @@ def fault_from_json(obj: object, where: str = "fault") -> Fault:
     return _KINDS[kind].from_json(obj, where)
 
 
-def parse_fault(text: str) -> Fault:
-    """The fault that a word of the command line says: `ENOSPC`, `short(1)`, `crash(SEGV)`, ..."""
+def parse_fault(text: str, root: str = ROOT) -> Fault:
+    """The fault that a word of the command line says: `ENOSPC`, `short(1)`, `crash(SEGV)`, ...
+
+    *root* is the role that `until=CALL` means when it names none."""
     form = _TEXT.fullmatch(text)
     if form is None:
         raise ScheduleError(f"fault {quoted(text)} is not of the form ENOSPC, hold or short(1)")
@@ -230,23 +368,57 @@ def parse_fault(text: str) -> Fault:
     match word, argument:
         case "hold", None:
             return HoldFault()
+        case "hold", str() if until := _UNTIL.fullmatch(argument):
+            return HoldFault(until=trigger_of(until, root))
         case "crash-after", None:
             return CrashAfterFault()
         case "crash", None:
             return CrashFault()
         case "crash", str():
             return CrashFault(signal=argument)
+        case "delay", str():
+            return DelayFault(time_ns=parse_duration(argument))
+        case "eof", None:
+            return EofFault()
+        case "pause", str():
+            return PauseFault(time_ns=parse_duration(argument))
+        case "reset", None:
+            return ResetFault()
         case "signal", str():
             return SignalFault(signal=argument)
         case "short", str() if _COUNT.fullmatch(argument):
             return ShortFault(count=int(argument))
-    if word in _LATER or (word == "hold" and argument.startswith("until=")):
+    if word in _LATER:
         raise ScheduleError(f"fault {quoted(text)} is not in this version")
     if word in _FORMS:
         raise ScheduleError(f"fault {quoted(text)} is not of the form {_FORMS[word]}")
     if argument is None and word[0] in "Ee":
         return ErrnoFault(errno=word)
     raise ScheduleError(unknown("fault", text, ["ENOSPC", *_FORMS]))
+
+
+def parse_faults(text: str, root: str = ROOT) -> tuple[Fault, ...]:
+    """The faults that go together at one call: `short(1)+delay(2s)`. All but one put it off."""
+    faults = tuple(parse_fault(part, root) for part in _parts(text))
+    deciding = [fault for fault in faults if not fault.puts_off]
+    if len(deciding) > 1:
+        raise ScheduleError(
+            f"{deciding[0]} and {deciding[1]} cannot both be at one call:"
+            " only delay, pause and hold(until=...) go with another fault"
+        )
+    return faults
+
+
+def _parts(text: str) -> list[str]:
+    """*text* cut at each `+` that is not within parentheses, as that of `signal(RTMIN+1)` is."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "+" and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
 
 
 def _signal(name: str) -> str:

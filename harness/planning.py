@@ -17,7 +17,7 @@ from typing import Any
 from .errors import UsageError, quoted
 from .oracle import Oracle
 from .recording import INPUT_MAX, ClientCommand
-from .schedule import Schedule, parse_fault_at, parse_limit
+from .schedule import Schedule, parse_faults_at, parse_limit
 from .subject import BARE, SERVICE, TrialPlan
 
 _STDIN_MAX = 64 << 20
@@ -80,7 +80,7 @@ def _schedule(options: argparse.Namespace) -> Schedule:
     given, root = Schedule(), _root(options)
     if options.schedule:
         given = Schedule.loads(_read(options.schedule), options.schedule)
-    faults = tuple(parse_fault_at(text, root) for text in options.fault)
+    faults = tuple(one for text in options.fault for one in parse_faults_at(text, root))
     limits = tuple(parse_limit(text, root) for text in options.limit)
     return Schedule(
         mode=options.mode or given.mode,

@@ -1,8 +1,8 @@
 """Fault points: from the trace of a golden run to the faults that are worth a trial. Pure.
 
 A point is a call that the golden run made. What can go wrong at it is asked by words: a kind of
-fault (`errno`, `short`, `crash`, `crash-after`, `hold`), a kind with its argument (`short(7)`,
-`crash(SEGV)`, `signal(TERM)`), or a part of `errno`: one of them (`ENOSPC`) or a cause (`space`).
+fault (`errno`, `short`, `eof`, `crash`, `delay`, ...), a kind with its argument (`short(7)`,
+`delay(1m)`, `signal(TERM)`), or a part of `errno`: one of them (`ENOSPC`) or a cause (`space`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,15 @@ from .descriptors import Descriptors, Kind
 from .errors import ScheduleError, UsageError, quoted, unknown
 from .failures import CAUSES, FAILURES, Failure
 from .fault import (
+    RECEIVES,
     CrashAfterFault,
     CrashFault,
+    DelayFault,
+    EofFault,
     ErrnoFault,
     Fault,
+    PauseFault,
+    ResetFault,
     ShortFault,
     parse_fault,
 )
@@ -31,7 +36,14 @@ from .trace import NO_ROLE, Event, Trace
 KINDS = ("errno", "short", "crash", "crash-after")
 PHASES = ("start", "work", "stop")
 
-_WORDS = (*KINDS, "hold", "signal(TERM)", *CAUSES, "ENOSPC")
+_WORDS = (*KINDS, "eof", "reset", "delay", "pause", "hold", "signal(TERM)", *CAUSES, "ENOSPC")
+#: The kinds that a sweep knows without their argument. Longer than a second, the least that people
+#: give as a time-out; whoever has longer ones asks for `delay(5m)`.
+_USUAL: dict[str, Fault] = {
+    "short": ShortFault(count=1),
+    "delay": DelayFault(time_ns=2 * 10**9),
+    "pause": PauseFault(time_ns=2 * 10**9),
+}
 _O_CREAT, _MSG_DONTWAIT = 0x40, 0x40
 _F_DUPFD, _F_DUPFD_CLOEXEC, _F_SETLKW, _F_OFD_SETLKW = "0", "1030", "7", "38"
 _CONNECTS = frozenset({"accept", "accept4", "connect", "socketpair"})
@@ -170,11 +182,13 @@ def _maker(word: str) -> _Maker:
         return _errnos(lambda failure: True)
     if word in CAUSES:
         return _errnos(lambda failure: failure.cause == word)
-    if word == "short":
-        return _possible(ShortFault(count=1))
+    if word in _USUAL:
+        return _possible(_USUAL[word])
     try:
-        fault = parse_fault(word)
-    except ScheduleError:
+        fault = parse_fault(word, root="")
+    except ScheduleError as wrong:
+        if word.startswith(("delay(", "pause(", "hold(")):
+            raise UsageError(f"kind of fault {quoted(word)}: {wrong}") from None
         raise UsageError(_unknown_kind(word)) from None
     if isinstance(fault, ErrnoFault):
         return _errnos(_only(fault.errno))
@@ -212,6 +226,8 @@ def _possible(fault: Fault) -> _Maker:
         call = CALLS[point.event.call]
         if isinstance(fault, CrashFault | CrashAfterFault) and call.name in _ONLY_LOOKS:
             return
+        if isinstance(fault, EofFault | ResetFault) and not _has_an_end(point, fault):
+            return
         if isinstance(fault, CrashAfterFault) and call.blocks and point.until != point.at.phase:
             return  # it would be killed in another phase, where that is another trial, or never
         try:
@@ -221,6 +237,21 @@ def _possible(fault: Fault) -> _Maker:
         yield fault
 
     return make
+
+
+def _has_an_end(point: Point, fault: EofFault | ResetFault) -> bool:
+    """Whether what the call reads or writes may have another end that can go. What a command is
+    given as its standard input in a sweep has none."""
+    match point.descriptor:
+        case "socket":
+            return True
+        case "unknown":
+            return isinstance(fault, EofFault) or point.connected
+        case "pipe":
+            return isinstance(fault, EofFault)
+        case "standard":
+            return isinstance(fault, EofFault) and point.event.call not in RECEIVES
+    return False
 
 
 def _asks_not_to_wait(event: Event) -> bool:

@@ -5,13 +5,14 @@ taken out of one, the rest is a valid schedule, so schedules shrink. Nothing her
 while a trial runs."""
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, Self, cast
 
 from harness.calls import CALLS, matching
-from harness.errors import ScheduleError, UsageError, quoted
-from harness.fault import Fault, fault_from_json, parse_fault
+from harness.errors import ScheduleError, quoted
+from harness.fault import Fault, fault_from_json, parse_fault, parse_faults
 from harness.strict import (
     Keys,
     check_int,
@@ -20,152 +21,35 @@ from harness.strict import (
     dumps,
     expect_format,
     loads,
-    type_name,
 )
+from harness.trigger import (
+    EXACT_ROLE,
+    ROLE_PATTERN,
+    TRIGGER_TEXT,
+    trigger_of,
+)
+from harness.trigger import NTH_MAX as NTH_MAX
+from harness.trigger import PHASES as PHASES
+from harness.trigger import ROLE as ROLE
+from harness.trigger import ROOT as ROOT
+from harness.trigger import Trigger as Trigger
+from harness.trigger import check_role as check_role
+from harness.trigger import role_matches as role_matches
 
 FORMAT = 1
 MODES = ("controlled", "free")
-PHASES = ("start", "work", "recover", "stop", "settle")
 RESOURCES = ("NOFILE", "NPROC", "AS", "FSIZE", "STACK")
 CLOCK_START = "2026-01-01T00:00:00Z"
-ROOT = "main"  # the role of the first task of a bare command
 # The roles of phase recover: one more client, and the service again if it has died.
 FRESH, RESTARTED = "client/fresh", "restarted"
-NTH_MAX = 999_999_999
 
 Mode = Literal["controlled", "free"]
 Entries = Literal["faults", "switches", "limits"]
 
 
-def _levels(first: str, rest: str) -> str:
-    return rf"[{first}][{rest}]*(?:[/#][{first}][{rest}]*)*"
-
-
-# No level starts with "-": alone it stands for "no role" in a trace, and elsewhere for an option.
-ROLE = _levels("A-Za-z0-9_.", "A-Za-z0-9_.-")
-_ROLE = re.compile(ROLE)
-_ROLE_PATTERN = re.compile(_levels("A-Za-z0-9_.*", "A-Za-z0-9_.*-"))
-_CALL = re.compile(r"[a-z0-9_*?!\[\]-]+")
-_NTH = re.compile(r"(?P<first>[1-9][0-9]{0,8})(?P<on>\+)?|\*")
 _CLOCK = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_FAULT_AT = re.compile(
-    "(?:(?P<role>[^:=]*):)?(?P<call>[^:#@=]+)(?:#(?P<nth>[^:#@=]*))?(?:@(?P<phase>[^:#@=]*))?"
-    "=(?P<fault>.*)",
-    re.DOTALL,
-)
+_FAULT_AT = re.compile(f"{TRIGGER_TEXT}=(?P<fault>.*)", re.DOTALL)
 _LIMIT = re.compile("(?:(?P<role>[^:=]*):)?(?P<resource>[^:=]*)=(?P<value>[0-9]{1,19})")
-
-
-# ---- Roles -------------------------------------------------------------------------------------
-
-
-def check_role(name: str, role: object, error: type[UsageError]) -> None:
-    """*role* names one task: parts of letters, digits and `_ . -`, separated by `/` and `#`."""
-    check_match(name, role, _ROLE, "main, service/0 or service#1", error)
-
-
-@lru_cache(maxsize=4096)
-def role_matches(pattern: str, role: str) -> bool:
-    """Whether *pattern* means *role*: `*` is any text within one level, `**` crosses levels."""
-    # The set of places reached, not a regular expression: no pattern can make this slow.
-    reached = {0}
-    for part in re.split(r"(\*+)", pattern):
-        if part == "*":
-            for place in sorted(reached):
-                level = re.compile("[^/#]*").match(role, place)
-                assert level
-                reached.update(range(place, level.end() + 1))
-        elif part.startswith("**"):
-            reached = set(range(min(reached, default=len(role) + 1), len(role) + 1))
-        else:
-            reached = {at + len(part) for at in reached if role.startswith(part, at)}
-    return len(role) in reached
-
-
-# ---- Where something happens -------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trigger:
-    """Where a fault or a switch fires: the *first* to *last* matching call of each matching role.
-
-    Each role counts for itself. *last* is *first*, or None: every one from the first on."""
-
-    role: str
-    call: str
-    first: int = 1
-    last: int | None = 1
-    phase: str = "work"
-
-    def __post_init__(self) -> None:
-        example = "main, service/* or client/**"
-        check_match("role", self.role, _ROLE_PATTERN, example, ScheduleError)
-        check_match("call", self.call, _CALL, "write, recv* or io", ScheduleError)
-        matching(self.call)
-        check_int("first", self.first, 1, NTH_MAX, ScheduleError)
-        if self.last is not None:
-            check_int("last", self.last, 1, NTH_MAX, ScheduleError)
-            if self.last != self.first:
-                raise ScheduleError(f"last must be {self.first}, as first is, or None: no last")
-        check_word("phase", self.phase, PHASES, ScheduleError)
-
-    @property
-    def nth(self) -> str:
-        """Which of the calls, as the command line says it: `2`, `*` or `3+`."""
-        if self.last is not None:
-            return str(self.first)
-        return "*" if self.first == 1 else f"{self.first}+"
-
-    def __str__(self) -> str:
-        """The form that the command line takes, always with its role."""
-        nth = "" if self.nth == "1" else f"#{self.nth}"
-        phase = "" if self.phase == "work" else f"@{self.phase}"
-        return f"{self.role}:{self.call}{nth}{phase}"
-
-    def describe(self) -> str:
-        if self.last is not None:
-            which = f"{self.call}#{self.first}"
-        else:
-            which = f"every {self.call}" + f" from #{self.first} on" * (self.first > 1)
-        phase = "" if self.phase == "work" else f" in phase {self.phase}"
-        return f"{self.role}: {which}{phase}"
-
-    def to_json(self) -> dict[str, object]:
-        nth = self.nth if self.last is None else self.first
-        phase = {} if self.phase == "work" else {"phase": self.phase}
-        return {"role": self.role, "call": self.call, "nth": nth, **phase}
-
-    @classmethod
-    def from_json(cls, obj: object, where: str = "trigger") -> Self:
-        keys = Keys(obj, where, ScheduleError, "role call nth? phase?")
-        first, last = keys.read("nth", _nth_from_json, _THE_FIRST)
-        return keys.make(
-            cls,
-            role=keys.take("role", str),
-            call=keys.take("call", str),
-            first=first,
-            last=last,
-            phase=keys.take("phase", str, "work"),
-        )
-
-
-_THE_FIRST: tuple[int, int | None] = (1, 1)
-
-
-def _nth_from_json(obj: object, where: str) -> tuple[int, int | None]:
-    if type(obj) is int:
-        return obj, obj
-    if type(obj) is str and not obj.isdecimal():
-        return _parse_nth(obj, where)
-    raise ScheduleError(f'{where}: expected a whole number, "*" or "3+", not {type_name(obj)}')
-
-
-def _parse_nth(text: str, where: str) -> tuple[int, int | None]:
-    form = _NTH.fullmatch(text)
-    if form is None:
-        raise ScheduleError(f"{where}: {quoted(text)} is not of the form 2, * or 3+")
-    first = int(form["first"] or 1)
-    return first, first if form["first"] and not form["on"] else None
 
 
 # ---- The entries of a schedule -----------------------------------------------------------------
@@ -227,7 +111,9 @@ class Switch:
     run: str
 
     def __post_init__(self) -> None:
-        check_match("at.role", self.at.role, _ROLE, "main: a switch is at one event", ScheduleError)
+        check_match(
+            "at.role", self.at.role, EXACT_ROLE, "main: a switch is at one event", ScheduleError
+        )
         if self.at.last is None:
             raise ScheduleError(f"at.nth must be a number, not {self.at.nth!r}: a switch is one")
         if self.at.call != "*" and self.at.call not in CALLS:
@@ -257,7 +143,7 @@ class Limit:
     value: int
 
     def __post_init__(self) -> None:
-        check_match("role", self.role, _ROLE_PATTERN, "main or service/*", ScheduleError)
+        check_match("role", self.role, ROLE_PATTERN, "main or service/*", ScheduleError)
         check_word("resource", self.resource, RESOURCES, ScheduleError)
         check_int("value", self.value, 0, 2**63 - 1, ScheduleError)
 
@@ -287,7 +173,8 @@ class Limit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Schedule:
-    """What is generated, shrunk and saved. Where two entries meet at one event, the first holds.
+    """What is generated, shrunk and saved. Where faults meet at one event, those that only put
+    it off (delay, pause, hold until) come first, all of them; of the others the first holds.
 
     *seed* is what the random policy draws from, and what is random in controlled mode.
     *clock_start* is what the clock shows when the trial begins, in controlled mode."""
@@ -378,6 +265,16 @@ def _check_time(text: str) -> None:
 
 def parse_fault_at(text: str, root: str = ROOT) -> FaultAt:
     """`[ROLE:]CALL[#N][@PHASE]=FAULT`: the first call of the task *root* unless it says others."""
+    (one,) = _parse(text, root, lambda fault: (parse_fault(fault, root),))
+    return one
+
+
+def parse_faults_at(text: str, root: str = ROOT) -> tuple[FaultAt, ...]:
+    """The same, and FAULT may be several: `short(1)+delay(2s)`. Each is an entry of its own."""
+    return _parse(text, root, lambda faults: parse_faults(faults, root))
+
+
+def _parse(text: str, root: str, read: Callable[[str], Sequence[Fault]]) -> tuple[FaultAt, ...]:
     form = _FAULT_AT.fullmatch(text)
     if form is None:
         raise ScheduleError(
@@ -385,17 +282,8 @@ def parse_fault_at(text: str, root: str = ROOT) -> FaultAt:
             " as in write#2=ENOSPC or service/*:read#*=short(1)"
         )
     try:
-        first, last = _THE_FIRST if form["nth"] is None else _parse_nth(form["nth"], "#N")
-        return FaultAt(
-            at=Trigger(
-                role=root if form["role"] is None else form["role"],
-                call=form["call"],
-                first=first,
-                last=last,
-                phase="work" if form["phase"] is None else form["phase"],
-            ),
-            fault=parse_fault(form["fault"]),
-        )
+        at = trigger_of(form, root)
+        return tuple(FaultAt(at=at, fault=fault) for fault in read(form["fault"]))
     except ScheduleError as wrong:
         raise ScheduleError(f"fault {quoted(text)}: {wrong}") from None
 

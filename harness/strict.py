@@ -138,6 +138,10 @@ class Keys:
             if not name.endswith("?") and name not in self._members:
                 raise error(f"{where}: missing key {name!r}")
 
+    def has(self, key: str) -> bool:
+        """Whether there is a member *key*."""
+        return key in self._members
+
     def take(self, key: str, kind: type[T], default: T | None = None) -> T:
         """The member *key*, of the type *kind*; *default* when it may be missing and is."""
         return self.read(key, self._reader(kind), default)

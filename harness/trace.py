@@ -17,8 +17,8 @@ from harness.strict import check_int, sha256_of, take
 CONTINUED = "-"  # the action of a call that the kernel simply carried out
 NO_ROLE = "-"
 _ACTION = (
-    r"-|hold|crash-after|fail:E[A-Z0-9]+|short:[1-9][0-9]*"
-    r"|(?:crash|signal):[A-Z0-9+-]+|refuse:[!-~]+"
+    r"-|hold|eof|reset|crash-after|fail:E[A-Z0-9]+|short:[1-9][0-9]*"
+    r"|(?:delay|pause):[1-9][0-9]*(?:h|m|s|ms|us|ns)|(?:crash|signal):[A-Z0-9+-]+|refuse:[!-~]+"
 )
 _LINE = re.compile(
     rf"(?P<role>-|{ROLE}) (?P<call>[a-z_][a-z0-9_-]*)#(?P<nth>[1-9][0-9]{{0,8}})"

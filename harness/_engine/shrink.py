@@ -7,13 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..duration import duration_text
 from ..errors import HarnessError
 from ..fault import (
     CrashAfterFault,
     CrashFault,
+    DelayFault,
+    EofFault,
     ErrnoFault,
     Fault,
     HoldFault,
+    PauseFault,
+    ResetFault,
     ShortFault,
     SignalFault,
 )
@@ -285,7 +290,11 @@ def _is_of(at: FaultAt, event: Event) -> bool:
 _ACTIONS: dict[type[Fault], Callable[[Any], str]] = {
     ErrnoFault: lambda fault: f"fail:{fault.errno}",
     ShortFault: lambda fault: f"short:{fault.count}",
+    EofFault: lambda fault: "eof",
+    ResetFault: lambda fault: "reset",
     HoldFault: lambda fault: "hold",
+    DelayFault: lambda fault: f"delay:{duration_text(fault.time_ns)}",
+    PauseFault: lambda fault: f"pause:{duration_text(fault.time_ns)}",
     CrashFault: lambda fault: f"crash:{fault.signal}",
     CrashAfterFault: lambda fault: "crash-after",
     SignalFault: lambda fault: f"signal:{fault.signal}",

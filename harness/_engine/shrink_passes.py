@@ -23,9 +23,13 @@ from ..failures import FAILURES
 from ..fault import (
     CrashAfterFault,
     CrashFault,
+    DelayFault,
+    EofFault,
     ErrnoFault,
     Fault,
     HoldFault,
+    PauseFault,
+    ResetFault,
     ShortFault,
     SignalFault,
 )
@@ -35,7 +39,11 @@ from ..strict import sha256_of
 #: From the gentlest to the harshest: what asks least of a program comes first.
 GENTLE: tuple[type[Fault], ...] = (
     ShortFault,
+    DelayFault,
+    PauseFault,
     ErrnoFault,
+    EofFault,
+    ResetFault,
     SignalFault,
     CrashAfterFault,
     CrashFault,

@@ -2,19 +2,23 @@
 
 Messages of sockets by descriptor, with their address and control data as bytes: socket.recvmsg
 makes an object of an address, from which the bytes cannot be had back. Beside them one option of
-a socket, and a look into a pipe. Source: recvmsg(2), sendmsg(2), cmsg(3), getsockopt(2), tee(2).
+a socket, the end of a connection, and a look into a pipe. Source: recvmsg(2), sendmsg(2), cmsg(3),
+getsockopt(2), connect(2), tee(2).
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import struct
 from collections.abc import Iterable, Iterator
+from socket import AF_UNSPEC, SCM_RIGHTS, SOL_SOCKET
 from typing import NamedTuple
 
 from .libc import kernel_call, syscall
 
 # <asm/unistd_64.h>
+SYS_connect = 42
 SYS_sendmsg = 46
 SYS_recvmsg = 47
 SYS_getsockopt = 55
@@ -88,6 +92,14 @@ def build_control(messages: Iterable[ControlMessage]) -> bytes:
     return control
 
 
+def close_received(control: bytes) -> None:
+    """Close the descriptors that came in *control*."""
+    for level, kind, data in parse_control(control):
+        if level == SOL_SOCKET and kind in (SCM_RIGHTS, SCM_PIDFD):
+            for (fd,) in struct.iter_unpack("=i", data):
+                os.close(fd)
+
+
 @kernel_call
 def recv_message(
     fd: int, size: int, control_size: int, flags: int
@@ -144,6 +156,14 @@ def socket_option(fd: int, level: int, option: int, size: int) -> bytes:
     length = ctypes.create_string_buffer(struct.pack("=I", size), 4)
     syscall(SYS_getsockopt, fd, level, option, value, length)
     return value.raw[: struct.unpack("=I", length.raw)[0]]
+
+
+@kernel_call
+def disconnect(fd: int) -> None:
+    """Dissolve a TCP connection as connect(2) to AF_UNSPEC does: the other end gets a RST, and the
+    next call on this one ECONNRESET. socket.connect cannot say it."""
+    nowhere = ctypes.create_string_buffer(struct.pack("=H", AF_UNSPEC), 16)
+    syscall(SYS_connect, fd, nowhere, 16)
 
 
 @kernel_call

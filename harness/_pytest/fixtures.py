@@ -22,7 +22,7 @@ from ..points import KINDS, PHASES
 from ..report.sweep import block, bug_report, cause, repeat, summary, unclear, weakened
 from ..report.text import show
 from ..report.unfired import why_not
-from ..schedule import FaultAt, Schedule, parse_fault_at
+from ..schedule import FaultAt, Schedule, parse_faults_at
 from ..subject import DEADLINE_S, STEP_LIMIT, ClientLike, Subject, TrialPlan, workload_of
 from ..trace import Trace
 from ..verdict import Outcome, Verdict
@@ -207,8 +207,11 @@ class _Asked:
     def of(self, plan: TrialPlan) -> TrialPlan:
         """*plan*, with that."""
         given = [self.faults] if isinstance(self.faults, str | FaultAt) else [*self.faults]
+        root = plan.roots[0]
         added = [
-            one if isinstance(one, FaultAt) else parse_fault_at(one, plan.roots[0]) for one in given
+            fault
+            for one in given
+            for fault in ((one,) if isinstance(one, FaultAt) else parse_faults_at(one, root))
         ]
         schedule = replace(self.schedule, faults=(*self.schedule.faults, *added))
         if self.seed is None:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import struct
+from contextlib import closing
 
 from .._kernel import process
 from .._kernel.hypercall import NUMBER as HYPERCALL
@@ -21,12 +22,25 @@ from .._kernel.uapi import (
     ERESTARTSYS,
 )
 from ..calls import BY_NR, NR, errno_number, numbers, signal_number
-from ..fault import CrashAfterFault, CrashFault, ErrnoFault, HoldFault, ShortFault, SignalFault
+from ..fault import (
+    RECEIVES,
+    CrashAfterFault,
+    CrashFault,
+    EofFault,
+    ErrnoFault,
+    HoldFault,
+    ResetFault,
+    ShortFault,
+    SignalFault,
+)
 from ..trace import path_arg
+from .caller import Caller
+from .connections import NoOtherEnd, end_stream, reset_connection
 from .core import Armed
 from .decode import PATHS, read_paths
 from .emulate import is_ready, shorten
 from .intake import CLONES, EXECS
+from .postponing import Postponing
 from .socket_waits import ON_SOCKETS, socket_wait_of
 from .state import Trial
 from .tasks import FREE, HELD, PARKED, Task
@@ -64,6 +78,7 @@ class Answers:
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
         self._listener = trial.world.listener
+        self._postponing = Postponing(trial, self._answer)
 
     def release(self, task: Task) -> None:
         """Answer the call that *task* is parked with, and write it into the trace."""
@@ -71,6 +86,8 @@ class Answers:
         assert notif is not None
         if task.wait is not None:
             self._end_wait(task, task.wait, notif)
+            return
+        if task.put_off is not None and not self._postponing.is_over(task, task.put_off):
             return
         nr = notif[3]
         paths: Paths = ()
@@ -82,7 +99,14 @@ class Answers:
             self._trial.entropy.notice(paths)
             if self._trial.time is not None:
                 self._trial.weaknesses.opens(task, nr, paths)
-        due = self._trial.core.chosen(task.due) if task.due else None
+        due = None
+        if task.due:
+            if self._postponing.begin(
+                task, lambda action: self._record(task, action, notif, paths)
+            ):
+                return
+            self._trial.core.meet(task.due)
+            due = self._trial.core.chosen(task.due)
         task.due = ()
         if due is not None:
             self._fault(task, due, notif, paths)
@@ -94,6 +118,8 @@ class Answers:
     def can_go_on(self, task: Task) -> bool:
         """Whether a parked task could be answered now: unless it waits for something."""
         assert task.call is not None
+        if task.put_off is not None:
+            return task.signalled or task.put_off.is_over(self._trial.now(), self._trial.core)
         if task.wait is not None:
             assert self._trial.time is not None
             is_over = task.wait.deadline <= self._trial.time.now
@@ -239,6 +265,9 @@ class Answers:
     def _fault(self, task: Task, due: Armed, notif: Notification, paths: Paths) -> None:
         fault = due.at.fault
         self._trial.disturbed = True
+        if isinstance(fault, EofFault | ResetFault):
+            self._cut(task, due, fault, notif, paths)
+            return
         if isinstance(fault, ShortFault):
             self._shorten(task, due, fault.count, notif, paths)
             return
@@ -271,6 +300,42 @@ class Answers:
             elif nr not in SPECIAL or not self._special(task, nr, notif):
                 # Nothing would turn a restart into an answer: the program would see errno 512.
                 self._carry_out(task, notif)
+
+    def _cut(
+        self,
+        task: Task,
+        due: Armed,
+        fault: EofFault | ResetFault,
+        notif: Notification,
+        paths: Paths,
+    ) -> None:
+        """Have the connection end at this call, which the kernel then carries out."""
+
+        def put(fd: int, number: int, cloexec: bool) -> None:
+            self._listener.add_fd(notif[0], fd, at=number, cloexec=cloexec)
+
+        receives = BY_NR[notif[3]].name in RECEIVES
+        kernel_says_so = True
+        try:
+            with closing(Caller(task.memory(), task.tgid)) as caller:
+                if isinstance(fault, EofFault):
+                    end_stream(caller, notif[6], receives=receives, put=put)
+                else:
+                    kernel_says_so = reset_connection(caller, notif[6])
+        except NoOtherEnd as why:
+            said = f"{due.at}: {task.name} {task.call_name}#{task.nth} is of {why}"
+            self._trial.mark("note", path_arg(said))
+            self._proceed(task, notif, paths)
+            return
+        except OSError:
+            self._proceed(task, notif, paths)  # it died under our hands
+            return
+        self._trial.core.fire(due)
+        self._record(task, fault.kind, notif, paths)
+        if kernel_says_so:
+            self._let_pass(task, notif)
+        else:
+            self._answer(task, 0, errno_number("ECONNRESET"))
 
     def _close_all_the_same(self, task: Task, notif: Notification) -> None:
         """The kernel closes even when close(2) fails. We cannot make the task do it, but a dummy
@@ -325,9 +390,7 @@ class Answers:
         task.waiting = done.kind == "wait"
         if done.kind == "wait":
             task.due = (due,)
-            if task.state != PARKED:
-                task.state = PARKED
-                self._trial.parked.append(task)
+            self._trial.park(task)
         elif done.kind == "continue":
             self._record(task, "-", notif, paths)
             self._carry_out(task, notif)
@@ -400,6 +463,7 @@ class Answers:
         done yet does not end in a crash."""
         if task.state == HELD and task.call is not None:
             self._carry_out(task, task.call)
+        self._postponing.give_up(task)
         if task.after == "crash" and task.fired is not None:
             self._trial.core.take_back(task.fired)
             task.after = ""

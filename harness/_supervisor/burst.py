@@ -64,6 +64,7 @@ class _Row:
                 or (role := task.role) is None
                 or not task.begun
                 or task.after
+                or task.again is not None
                 or nr in _NOT_PLAIN
                 or notif[4] != AUDIT_ARCH_X86_64
             ):

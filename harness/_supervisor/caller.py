@@ -85,18 +85,26 @@ def permitted(areas: Sequence[Span], spans: Sequence[Span]) -> int:
     return total
 
 
+def _keep(fd: int, cloexec: bool) -> int:
+    raise Leave
+
+
 class Caller:
     """The parked task during one attempt: its memory, and our duplicates of its descriptors."""
 
     def __init__(
-        self, memory: Memory, tgid: int, give: Callable[[int, bool], int], count: int
+        self,
+        memory: Memory,
+        tgid: int,
+        give: Callable[[int, bool], int] = _keep,
+        count: int = 0,
     ) -> None:
         self.memory = memory
         self.give = give
         self.count = min(count, AT_ONCE)
         self.nonblocking = False  # the caller does not want to wait
         self.quiet = False  # ... nor to get SIGPIPE
-        self._tgid = tgid
+        self.tgid = tgid
         self._pidfd = -1
         self._fds: list[int] = []
         self._sockets: list[tuple[int, int]] = []  # with the option that limits the wait
@@ -117,12 +125,12 @@ class Caller:
         """
         number &= 0xFFFFFFFF
         try:
-            link = os.readlink(f"/proc/{self._tgid}/fd/{number}")
+            link = os.readlink(f"/proc/{self.tgid}/fd/{number}")
             filesystem = self._filesystem(number) if link.startswith("/") else ""
             if filesystem.startswith("fuse"):
                 raise Leave
             if self._pidfd < 0:
-                self._pidfd = process.open_pidfd(self._tgid)
+                self._pidfd = process.open_pidfd(self.tgid)
             fd = process.get_fd(self._pidfd, number)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.EBADF) and not self._first_thread_ended():
@@ -133,9 +141,9 @@ class Caller:
 
     def _filesystem(self, number: int) -> str:
         """Not by fstatfs(2), which asks the server of a FUSE. Source: proc_pid_mountinfo(5)."""
-        with open(f"/proc/{self._tgid}/fdinfo/{number}") as fdinfo:
+        with open(f"/proc/{self.tgid}/fdinfo/{number}") as fdinfo:
             mount_id = next((line.split()[1] for line in fdinfo if line.startswith("mnt_id:")), "")
-        with open(f"/proc/{self._tgid}/mountinfo", errors="surrogateescape") as mounts:
+        with open(f"/proc/{self.tgid}/mountinfo", errors="surrogateescape") as mounts:
             for line in mounts:
                 if line.startswith(f"{mount_id} "):
                     return line.partition(" - ")[2].split()[0]
@@ -144,7 +152,7 @@ class Caller:
     def _first_thread_ended(self) -> bool:
         """When it ends before the others, its process seems to have no descriptors."""
         try:
-            with open(f"/proc/{self._tgid}/stat", "rb") as file:
+            with open(f"/proc/{self.tgid}/stat", "rb") as file:
                 return file.read().rpartition(b") ")[2][:1] in b"ZX"
         except OSError:
             return True
@@ -192,7 +200,7 @@ class Caller:
     def _has_file_size_limit(self) -> bool:
         """The kernel would compare with the limit of whoever writes, which is ours."""
         try:
-            limit = resource.prlimit(self._tgid, resource.RLIMIT_FSIZE)[0]
+            limit = resource.prlimit(self.tgid, resource.RLIMIT_FSIZE)[0]
         except OSError:
             return True
         return limit != resource.RLIM_INFINITY
@@ -248,7 +256,7 @@ class Caller:
         """
         areas = []
         try:
-            with open(f"/proc/{self._tgid}/maps", "rb") as file:
+            with open(f"/proc/{self.tgid}/maps", "rb") as file:
                 for line in file:
                     where, rights = line.split(b" ", 2)[:2]
                     low, high = where.split(b"-")

@@ -10,20 +10,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._kernel.hypercall import NUMBER as HYPERCALL
-from ..calls import BY_NR
-from ..schedule import FaultAt, Schedule, role_matches
+from ..calls import BY_NR, NR, matching
+from ..fault import HoldFault
+from ..schedule import FaultAt, Schedule, Trigger, role_matches
 
 
 class Armed:
-    """One fault of the schedule as it watches one role: how many matching calls it counted."""
+    """One fault of the schedule as it watches one role for its trigger, or for the one that *ends*
+    it: how many matching calls it counted."""
 
-    __slots__ = ("at", "counted", "index", "numbers")
+    __slots__ = ("at", "counted", "ends", "index", "numbers", "trigger")
 
-    def __init__(self, index: int, at: FaultAt, numbers: frozenset[int]) -> None:
+    def __init__(
+        self, index: int, at: FaultAt, trigger: Trigger, numbers: frozenset[int], *, ends: bool
+    ) -> None:
         self.index = index
         self.at = at
+        self.trigger = trigger
         self.numbers = numbers
+        self.ends = ends
         self.counted = 0
+
+    @property
+    def puts_off(self) -> bool:
+        """Whether it only puts the call off."""
+        return not self.ends and self.at.fault.puts_off
 
 
 class Role:
@@ -44,7 +55,7 @@ class Role:
         self.threads = 0
         for watch in watches:
             # One that watches several calls must be told of each, as no single call's count is its.
-            first = watch.at.at.first if len(watch.numbers) == 1 else 1
+            first = watch.trigger.first if len(watch.numbers) == 1 else 1
             for nr in watch.numbers:
                 self.armed.setdefault(nr, []).append(watch)
                 self.earliest[nr] = min(first, self.earliest.get(nr, first))
@@ -61,24 +72,41 @@ COUNTED = frozenset(nr for nr, call in BY_NR.items() if call.trapped) | {HYPERCA
 class Core:
     """What the schedule asks for, and how much of it has happened so far.
 
-    `fired[i]` counts how often fault *i* fired.
+    `fired[i]` counts how often fault *i* fired, `met[i]` how often the trigger was met that ends
+    it.
     """
 
     def __init__(self, schedule: Schedule) -> None:
         self.phase = "start"
         self.roles: dict[str, Role] = {}
         self.fired = [0] * len(schedule.faults)
+        self.met = [0] * len(schedule.faults)
         self._watches = [
-            (index, at, frozenset(nr for nr, call in BY_NR.items() if call.name in at.calls()))
+            (index, at, frozenset(NR[name] for name in at.calls()))
             for index, at in enumerate(schedule.faults)
+        ]
+        self._ends = [
+            (
+                index,
+                at,
+                at.fault.until,
+                frozenset(NR[name] for name in matching(at.fault.until.call)),
+            )
+            for index, at in enumerate(schedule.faults)
+            if isinstance(at.fault, HoldFault) and at.fault.until is not None
         ]
 
     def root(self, name: str) -> Role:
         """A role that no task of the trial gave birth to: the service or a client."""
         watches = [
-            Armed(index, at, numbers)
+            Armed(index, at, at.at, numbers, ends=False)
             for index, at, numbers in self._watches
             if role_matches(at.at.role, name)
+        ]
+        watches += [
+            Armed(index, at, until, numbers, ends=True)
+            for index, at, until, numbers in self._ends
+            if role_matches(until.role, name)
         ]
         role = self.roles[name] = Role(name, len(self.roles), watches)
         return role
@@ -106,15 +134,36 @@ class Core:
         due = []
         for watch in watches:
             watch.counted = nth if len(watch.numbers) == 1 else watch.counted + 1
-            trigger = watch.at.at
+            trigger = watch.trigger
             last = watch.counted if trigger.last is None else trigger.last
             if trigger.first <= watch.counted <= last:
                 due.append(watch)
         return due
 
+    def putting_off(self, due: Sequence[Armed]) -> Armed | None:
+        """The first of *due* that puts the call off in this phase."""
+        return next((watch for watch in due if watch.puts_off and self._is_its_phase(watch)), None)
+
     def chosen(self, due: Sequence[Armed]) -> Armed | None:
-        """The one of *due* that fires in this phase: the first in the schedule."""
-        return next((watch for watch in due if watch.at.at.phase == self.phase), None)
+        """The one of *due* that says in this phase what becomes of the call: the first in the
+        schedule."""
+        return next(
+            (
+                watch
+                for watch in due
+                if self._is_its_phase(watch) and not watch.ends and not watch.puts_off
+            ),
+            None,
+        )
+
+    def meet(self, due: Sequence[Armed]) -> None:
+        """The call is made, or faulted, now: what was held until then is held no more."""
+        for watch in due:
+            if watch.ends and self._is_its_phase(watch):
+                self.met[watch.index] += 1
+
+    def _is_its_phase(self, watch: Armed) -> bool:
+        return watch.trigger.phase == self.phase
 
     def seen(self) -> list[int]:
         """How many calls the trigger of each fault counted, in all roles."""

@@ -290,16 +290,9 @@ def _header(caller: Caller, address: int) -> msghdr:
 def _leave_other_control(source: int, room: int) -> None:
     """Leave the call when the next bytes come with more than descriptors."""
     control = message.recv_message(source, 1, room, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC)[1]
-    _close_received(control)
+    message.close_received(control)
     if any((level, kind) != _RIGHTS for level, kind, _ in message.parse_control(control)):
         raise Leave
-
-
-def _close_received(control: bytes) -> None:
-    for level, kind, data in message.parse_control(control):
-        if level == SOL_SOCKET and kind in (SCM_RIGHTS, message.SCM_PIDFD):
-            for (fd,) in struct.iter_unpack("=i", data):
-                os.close(fd)
 
 
 def _hand_over(caller: Caller, control: bytes, cloexec: bool) -> tuple[bytes, bool]:
@@ -323,7 +316,7 @@ def _hand_over(caller: Caller, control: bytes, cloexec: bool) -> tuple[bytes, bo
             if numbers:
                 handed.append(ControlMessage(level, kind, numbers))
     finally:
-        _close_received(control)
+        message.close_received(control)
     return message.build_control(handed), cut
 
 

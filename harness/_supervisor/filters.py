@@ -8,7 +8,8 @@ from functools import lru_cache
 from .._kernel.bpf import ArgTest, Traps, program
 from .._kernel.hypercall import NUMBER as HYPERCALL
 from .._kernel.uapi import SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_SET_MODE_FILTER
-from ..calls import BY_NR, NR
+from ..calls import BY_NR, NR, matching
+from ..fault import HoldFault
 from ..schedule import Schedule
 from .init import HAND_OVER_FLAGS
 from .weaknesses import ONLY_WATCHED
@@ -57,6 +58,12 @@ def traps_of(schedule: Schedule, *, watch_listen: bool) -> Traps:
     """Call number -> argument tests. Controlled mode traps by the call table, free mode what the
     faults name."""
     names = {name for at in schedule.faults for name in at.calls()}
+    names |= {
+        name
+        for at in schedule.faults
+        if isinstance(at.fault, HoldFault) and at.fault.until is not None
+        for name in matching(at.fault.until.call)
+    }
     every = schedule.mode == "controlled" or any(
         at.fault.kind == "crash-after" for at in schedule.faults
     )

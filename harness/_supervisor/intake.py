@@ -19,6 +19,7 @@ from .._kernel.uapi import AUDIT_ARCH_X86_64
 from ..calls import NR, numbers
 from .entropy import GETRANDOM
 from .outputs import Outputs
+from .postponed import Interrupted
 from .spinning import stops_spinning
 from .state import Trial
 from .tasks import FREE, PARKED, Task, children_of, kinship_of
@@ -147,7 +148,7 @@ class Intake:
         if task.state == PARKED:
             # Another thread has executed a program, and goes on under the number of the first.
             trial.parked.remove(task)
-            task.state, task.wait, task.waiting = FREE, None, False
+            task.state, task.wait, task.waiting, task.put_off = FREE, None, False, None
             task.forget_image()
         task.call = notif
         task.vforking = False
@@ -184,8 +185,11 @@ class Intake:
                 return
             # A new thread stops here, and runs when it is its turn, not beside who made it.
             role.total += 1
-        task.due = trial.core.count(role, nr)
-        task.nth = role.counts[nr]
+        if task.again is not None and task.again.is_at(notif):
+            self._take_up_again(task, task.again)
+        else:
+            task.due = trial.core.count(role, nr)
+            task.nth = role.counts[nr]
         task.total = role.total
         if self.at_once is not None:
             if nr in ENDS:
@@ -194,6 +198,14 @@ class Intake:
         else:
             task.state = PARKED
             trial.parked.append(task)
+
+    def _take_up_again(self, task: Task, left: Interrupted) -> None:
+        """The call that it left for a signal: not counted again, but its turn is one of its own."""
+        assert task.role is not None
+        task.role.total += 1
+        task.nth, task.due, task.put_off = left.nth, left.due, left.put_off
+        task.again = None
+        self._trial.paused.pop(task, None)  # whoever has continued it
 
     def _answer_quietly(self, task: Task) -> None:
         assert task.call is not None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..schedule import FRESH, RESTARTED
 from .answers import Answers
 from .state import Trial
-from .tasks import HELD
+from .tasks import HELD, Task
 
 
 class Phases:
@@ -50,7 +50,7 @@ class Phases:
         is_ours = (
             self.phase in ("start", "work")
             and self._recovers
-            and any(task.state == HELD for task in self.trial.tasks.values())
+            and any(map(_is_held, self.trial.tasks.values()))
         )
         if is_ours:
             self._recover()
@@ -92,6 +92,7 @@ class Phases:
 
     def _recover(self) -> None:
         self._enter("recover")
+        self.trial.continue_paused(all_of_them=True)
         for task in list(self.trial.tasks.values()):
             self._answers.relieve(task)
         if self._has_ended(self._service):
@@ -129,3 +130,7 @@ class Phases:
     def _settle(self) -> bool:
         self._enter("settle")
         return True
+
+
+def _is_held(task: Task) -> bool:
+    return task.state == HELD or (task.put_off is not None and task.put_off.until is None)

@@ -111,7 +111,11 @@ def anyone_runs(trial: Trial, *, off_queue: bool = False) -> bool:
 def _note_signals(trial: Trial) -> None:
     """Signals have been sent, or a child has ended: some of those who wait may not any more."""
     for task in trial.parked:
-        if task.wait is not None and not task.signalled:
+        if task.signalled:
+            continue
+        if task.put_off is not None:
+            task.signalled = task.put_off.minds_signals and task.is_interrupted()
+        elif task.wait is not None:
             task.signalled = task.is_interrupted(task.wait.blocked)
 
 

@@ -3,6 +3,7 @@ intake and answers."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -86,6 +87,9 @@ class Trial:
         self.execs = Execs(self._executed, self.entropy.of_program, self.weaken)
         self.until = FOR_EVER  # the trial's time does not go further
         self.steps_before = 0  # the last time that time passed
+        self.paused: dict[Task, int] = {}  # whose process we stopped, and until when
+        #: Free mode's time, in nanoseconds.
+        self.real_time: Callable[[], int] = lambda: 0
         self.in_real_time = False  # with the supervisor, on one processor
         self.moment = 0  # how many times everybody has stood still
         self.disturbed = False  # something may have killed parked tasks: look at them too
@@ -161,12 +165,35 @@ class Trial:
         make = self._own.get(task.call[3])
         return None if make is None else make(task)
 
+    def now(self) -> int:
+        """Nanoseconds of the trial's own time."""
+        return self.real_time() if self.time is None else self.time.now
+
+    def park(self, task: Task) -> None:
+        """Keep the call of *task* parked, or park it again."""
+        if task.state != PARKED:
+            task.state = PARKED
+            self.parked.append(task)
+
+    def continue_paused(self, *, all_of_them: bool = False) -> None:
+        """Continue the processes whose pause is over, or all that we stopped."""
+        for task, until in list(self.paused.items()):
+            if all_of_them or until <= self.now():
+                del self.paused[task]
+                if self.tasks.get(task.tid) is task:  # else its number may be another's
+                    self.disturbed = True
+                    process.kill(task.tgid, signal.SIGCONT)
+            elif self.time is None and task.kernel_state() in "ZX":
+                del self.paused[task]  # it was killed, which nothing tells us of in free mode
+
     def pass_time(self) -> bool:
         """Everybody waits: let time pass until the first of them need not wait any more; whether
         there is one, before `until`."""
         if self.time is None or self.timers_set is None:
             return False
         dues = [task.wait.deadline for task in self.parked if task.wait is not None]
+        dues += [task.put_off.until for task in self.parked if task.put_off and task.put_off.until]
+        dues += self.paused.values()
         if (timer := self.timers_set.next_due()) is not None:
             dues.append(timer)
         if not dues or min(dues) > self.until:
@@ -174,6 +201,7 @@ class Trial:
         self.time.jump(min(dues))
         self.steps_before = len(self.trace)  # who waits does not spin
         self.ring()
+        self.continue_paused()
         return True
 
     def ring(self) -> None:
@@ -222,6 +250,7 @@ class Trial:
             self.futexes.ended(task)
         task.close()
         self.spinning.discard(task)
+        self.paused.pop(task, None)
         self.tasks.pop(task.tid, None)
         if self.timers_set is not None and task.tid == task.tgid:
             self.timers_set.ended(task)  # its number may be somebody else's soon

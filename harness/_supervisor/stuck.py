@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+from collections.abc import Sequence
 
 from ..calls import NR, numbers
 from .decode import PATHS, arguments, read_paths
@@ -40,12 +41,28 @@ def may_wake_by_itself(trial: Trial) -> bool:
 def _is_timed(task: Task) -> bool:
     if task.call is None or not task.begun:
         return True
-    nr = task.call[3]
+    return _has_a_limit(task.call[3], task.call[_ARGS:])
+
+
+def _has_a_limit(nr: int, args: Sequence[int]) -> bool:
     if nr in _ALWAYS_TIMED:
         return True
     if nr in _MILLISECONDS:
-        return not task.call[_ARGS + _MILLISECONDS[nr]] & 0x80000000
-    return nr in _POINTER and task.call[_ARGS + _POINTER[nr]] != 0
+        return not args[_MILLISECONDS[nr]] & 0x80000000
+    return nr in _POINTER and args[_POINTER[nr]] != 0
+
+
+def sleeps_with_a_limit(task: Task) -> bool:
+    """Whether it may wake by itself, going by the call that it sleeps in now: in free mode that may
+    be one that was not trapped. Source: proc_pid_syscall(5)."""
+    try:
+        with open(f"/proc/{task.tid}/syscall") as file:
+            words = file.read().split()
+    except OSError:
+        return True  # may not be asked (Yama), or is gone
+    if not words or not words[0].isdecimal():
+        return True  # it runs
+    return _has_a_limit(int(words[0]), [int(word, 16) for word in words[1:7]])
 
 
 def report(trial: Trial) -> str:
@@ -72,6 +89,8 @@ def _where(task: Task, tasks: list[Task]) -> str:
     shown = " ".join((f"{task.call_name}#{task.nth}", *arguments(task.call, paths)))
     if task.state == HELD:
         return f"is held at {shown}"
+    if task.put_off is not None:
+        return f"is put off at {shown}: {task.put_off.what}"
     if task.wait is not None and task.wait.deadline < NEVER:
         return f"waits in {shown}, which has a limit in time{_on_what(task, tasks)}"
     if task.wait is not None:

@@ -16,6 +16,7 @@ from .._kernel.memory import Memory
 from .._kernel.seccomp import Notification
 from .core import Armed, Role
 from .decode import call_name
+from .postponed import Interrupted, PutOff
 from .virtual_time import Wait
 
 _FLAGS, _UTIME = 6, 11  # of the fields that follow the command's name
@@ -39,6 +40,7 @@ class Task:
 
     __slots__ = (
         "after",
+        "again",
         "begun",
         "call",
         "clears",
@@ -48,6 +50,7 @@ class Task:
         "image",
         "interrupted",
         "nth",
+        "put_off",
         "role",
         "signalled",
         "stat_fd",
@@ -81,6 +84,8 @@ class Task:
         self.after = ""
         self.vforking = False
         self.signalled = False  # a signal has come that ends its wait
+        self.put_off: PutOff | None = None  # the call is not made yet
+        self.again: Interrupted | None = None  # a call that it left for a signal, and comes back to
         self.wait: Wait | None = None  # a call with a limit in time that is under way
         #: By what the call that a signal interrupted is known again, and its deadline.
         self.interrupted: tuple[tuple[int, ...], int] | None = None

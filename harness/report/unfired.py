@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from .._engine.trial import TrialResult
 from ..schedule import FaultAt, role_matches
 from ..subject import TrialPlan
+from ..trace import NO_ROLE
 
 _FORKS = {"fork", "vfork", "clone", "clone3"}
 
@@ -16,6 +19,8 @@ def why_not(plan: TrialPlan, result: TrialResult, index: int) -> str:
     trigger = at.at
     roles = sorted({event.role for event in result.trace.events if event.role != "-"})
     said = f"{at} did not fire ({trigger.role} made {seen} {trigger.call} call{'s' * (seen != 1)}"
+    if reason := _as_noted(at, result):
+        return f"{at} did not fire: {reason}"
     if seen >= trigger.first:
         return (
             f"{said}, but none was number {trigger.nth} of its role in phase {trigger.phase}, "
@@ -24,6 +29,16 @@ def why_not(plan: TrialPlan, result: TrialResult, index: int) -> str:
     if not seen and "*" not in trigger.role and trigger.role not in roles:
         return f"{said}: no such role; there were {', '.join(roles) or 'none'})"
     return f"{said}{'' if seen else _where_instead(at, result)})"
+
+
+def _as_noted(at: FaultAt, result: TrialResult) -> str:
+    """What the supervisor found in its way, of the last time that it was tried; empty: nothing."""
+    for event in reversed(result.trace.events):
+        if event.role == NO_ROLE and event.call == "note":
+            said = str(json.loads(event.args[0]))
+            if said.startswith(f"{at}: "):
+                return said.removeprefix(f"{at}: ")
+    return ""
 
 
 def _where_instead(at: FaultAt, result: TrialResult) -> str:

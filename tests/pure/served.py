@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.history import Operation
 from harness.oracle import judge
-from harness.schedule import FRESH, RESTARTED, Schedule, parse_fault_at, parse_limit
+from harness.schedule import FRESH, RESTARTED, Schedule, parse_faults_at, parse_limit
 from harness.verdict import ClientEnd, FileChange, Finding, Outcome, Output
 
 A, B = "client/0", "client/1"
@@ -73,7 +73,7 @@ def with_history(*said: tuple[Operation, ...], of: Outcome = GOLDEN) -> Outcome:
 def schedule(*faults: str, limits: Sequence[str] = ()) -> Schedule:
     """The faults in the form of the command line."""
     return Schedule(
-        faults=tuple(parse_fault_at(fault, "service") for fault in faults),
+        faults=tuple(one for fault in faults for one in parse_faults_at(fault, "service")),
         limits=tuple(parse_limit(limit, "service") for limit in limits),
     )
 

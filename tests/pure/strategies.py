@@ -10,13 +10,20 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from harness.calls import CALLS, FAMILIES, errno_name, signal_name
+from harness.duration import DURATION_MAX_NS, duration_text
 from harness.fault import (
+    RECEIVES,
+    SENDS,
     SHORT_MAX,
     CrashAfterFault,
     CrashFault,
+    DelayFault,
+    EofFault,
     ErrnoFault,
     Fault,
     HoldFault,
+    PauseFault,
+    ResetFault,
     ShortFault,
     SignalFault,
 )
@@ -100,19 +107,6 @@ role_patterns = st.sampled_from(["**", "*", "service/*", "client/**"]) | _levels
 
 # ---- Schedules ---------------------------------------------------------------------------------
 
-errno_faults = st.builds(ErrnoFault, errno=errnos)
-short_faults = st.builds(ShortFault, count=st.integers(1, SHORT_MAX))
-crash_faults = st.builds(CrashFault, signal=signals.filter(lambda name: name not in NOT_DEADLY))
-signal_faults = st.builds(SignalFault, signal=signals)
-faults: SearchStrategy[Fault] = st.one_of(
-    errno_faults,
-    short_faults,
-    st.just(HoldFault()),
-    crash_faults,
-    st.just(CrashAfterFault()),
-    signal_faults,
-)
-
 
 @st.composite
 def triggers(
@@ -127,6 +121,26 @@ def triggers(
     return Trigger(role=draw(role), call=draw(call), first=first, last=last, phase=phase)
 
 
+errno_faults = st.builds(ErrnoFault, errno=errnos)
+short_faults = st.builds(ShortFault, count=st.integers(1, SHORT_MAX))
+crash_faults = st.builds(CrashFault, signal=signals.filter(lambda name: name not in NOT_DEADLY))
+times = st.integers(1, DURATION_MAX_NS) | st.integers(1, 10**6).map(lambda n: n * 10**6)
+signal_faults = st.builds(SignalFault, signal=signals)
+faults: SearchStrategy[Fault] = st.one_of(
+    errno_faults,
+    short_faults,
+    st.just(HoldFault()),
+    st.builds(HoldFault, until=triggers()),
+    st.builds(DelayFault, time_ns=times),
+    st.builds(PauseFault, time_ns=times),
+    st.just(EofFault()),
+    st.just(ResetFault()),
+    crash_faults,
+    st.just(CrashAfterFault()),
+    signal_faults,
+)
+
+
 @st.composite
 def faults_at(draw: st.DrawFn) -> FaultAt:
     fault = draw(faults)
@@ -134,6 +148,8 @@ def faults_at(draw: st.DrawFn) -> FaultAt:
     if isinstance(fault, ShortFault):
         moving = [call.name for call in CALLS.values() if call.short != "-"]
         patterns = st.sampled_from([*sorted(moving), "io", "net", "fs", "*", "recv*"])
+    elif isinstance(fault, EofFault | ResetFault):
+        patterns = st.sampled_from([*sorted(RECEIVES | SENDS), "io", "net", "*", "recv*"])
     elif isinstance(fault, ErrnoFault | CrashAfterFault):
         patterns = patterns.filter(lambda name: name not in (*NEVER_ANSWERED, "exit*"))
     return FaultAt(at=draw(triggers(call=patterns)), fault=fault)
@@ -167,9 +183,13 @@ def schedules(draw: st.DrawFn) -> Schedule:
 # ---- Traces and verdicts -----------------------------------------------------------------------
 
 actions = st.one_of(
-    st.sampled_from(["-", "hold", "crash-after", "refuse:io_uring_setup", "refuse:32-bit"]),
+    st.sampled_from(
+        ["-", "hold", "eof", "reset", "crash-after", "refuse:io_uring_setup", "refuse:32-bit"]
+    ),
     errnos.map("fail:{}".format),
     st.integers(1, SHORT_MAX).map("short:{}".format),
+    times.map(duration_text).map("delay:{}".format),
+    times.map(duration_text).map("pause:{}".format),
     signals.map("crash:{}".format),
     signals.map("signal:{}".format),
 )

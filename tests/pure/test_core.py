@@ -112,3 +112,40 @@ def test_what_was_seen_is_what_the_matching_roles_called(calls: list[tuple[str, 
         sum(nr in (READ, WRITE) for _, nr in calls),
         sum(role == "b" for role, _ in calls),
     ]
+
+
+# What puts a call off
+
+
+def test_what_puts_a_call_off_comes_before_what_becomes_of_it_whatever_the_order() -> None:
+    made = core("read#*=EIO", "read#*=delay(1s)", "read#1=pause(1s)")
+    waiting = made.count(made.root("main"), READ)
+    order = []
+    while later := made.putting_off(waiting):
+        order.append(str(later.at.fault))
+        waiting = [watch for watch in waiting if watch is not later]
+    chosen = made.chosen(waiting)
+    assert chosen is not None
+    assert [*order, str(chosen.at.fault)] == ["delay(1s)", "pause(1s)", "EIO"]
+
+
+def test_what_ends_a_hold_is_counted_in_its_own_role_and_is_no_fault_there() -> None:
+    made = core("read=hold(until=main/0:write#2)")
+    one = made.root("main/0")
+    waiting = made.count(one, WRITE)
+    made.meet(waiting)
+    assert (made.met, made.seen()) == ([0], [0])
+    waiting = made.count(one, WRITE)
+    assert (made.putting_off(waiting), made.chosen(waiting)) == (None, None)
+    made.meet(waiting)
+    assert (made.met, made.fired) == ([1], [0])
+
+
+def test_what_ends_a_hold_does_so_in_its_phase_only() -> None:
+    made = core("read=hold(until=main/0:write#1+@stop)")
+    one = made.root("main/0")
+    made.meet(made.count(one, WRITE))
+    assert made.met == [0]
+    made.phase = "stop"
+    made.meet(made.count(one, WRITE))
+    assert made.met == [1]

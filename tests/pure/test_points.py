@@ -163,7 +163,11 @@ def test_a_signal_and_being_stuck_can_be_at_any_call() -> None:
         ("short(0)", "unknown kind of fault"),
         ("EFAULT", "harness run --fault"),
         ("ENONSENSE", "unknown"),
-        ("delay", "unknown kind of fault"),
+        ("delay(2)", "'2' is not a time"),
+        ("pause(0s)", "'0s' is not a whole time"),
+        ("hold(until=read)", "needs a role"),
+        ("eof(1)", "unknown kind of fault"),
+        ("drop", "unknown kind of fault"),
     ],
 )
 def test_a_word_that_is_no_kind_is_told_what_is(word: str, told: str) -> None:
@@ -180,3 +184,42 @@ def test_kinds_are_asked_for_once() -> None:
 
 def test_a_point_says_itself_in_words() -> None:
     assert POINTS[0].describe() == "service: openat#1 in phase start"
+
+
+# ---- What takes time, and what has another end ---------------------------------------------------
+
+
+def test_a_call_can_be_late_wherever_it_is() -> None:
+    assert errnos(POINTS, "delay") == ["delay(2s)"] * len(POINTS)
+    assert errnos(POINTS, "pause(5m)") == ["pause(5m)"] * len(POINTS)
+    held = errnos(POINTS, "hold(until=client/0:socket)")
+    assert held == ["hold(until=client/0:socket)"] * len(POINTS)
+
+
+def test_what_is_read_or_written_ends_where_it_has_another_end() -> None:
+    lines = """
+main pipe2#1 - 0x80000
+main read#1 - 3 9
+main write#1 - 1 9
+main read#2 - 0 9
+main socket#1 - 1 0x1 0
+main connect#1 - 4
+main recvfrom#1 - 4 9 0x0
+main write#2 - 4 9
+main close#1 - 4
+main openat#1 - AT_FDCWD "/x" 0x0 00
+main read#3 - 4 9
+main pread64#1 - 4 9
+main fsync#1 - 4"""
+    these = points.points(trace(lines))
+    assert said(points.failing(these, "eof")) == [
+        "main:read=eof",
+        "main:write=eof",
+        "main:recvfrom=eof",
+        "main:write#2=eof",
+    ]
+    assert said(points.failing(these, "reset")) == ["main:recvfrom=reset", "main:write#2=reset"]
+
+
+def test_none_of_these_is_tried_unless_it_is_asked_for() -> None:
+    assert points.KINDS == ("errno", "short", "crash", "crash-after")

@@ -207,7 +207,10 @@ def test_the_calls_that_are_meant_are_some_that_match_and_none_that_refuses(entr
         ("write@wrok=EIO", "unknown phase 'wrok'; did you mean 'work'?"),
         ("a b:write=EIO", "role 'a b' is not of the form main, service/* or client/**"),
         ("write=ENOSPACE", "unknown errno 'ENOSPACE'; did you mean 'ENOSPC'?"),
-        ("write=delay(5s)", "fault 'delay(5s)' is not in this version"),
+        ("write=drop", "fault 'drop' is not in this version"),
+        ("write=delay(5)", "'5' is not a time: 500ms, 2s, 1.5h"),
+        ("openat=eof", "eof cannot be at openat, which neither reads nor writes a stream"),
+        ("time=reset", "reset cannot be at any of the calls that 'time' means"),
         ("write=", "fault '' is not of the form ENOSPC, hold or short(1)"),
     ],
 )

@@ -25,7 +25,7 @@ from harness._engine.runner import Runner
 from harness._engine.trial import TrialResult
 from harness.calls import signal_number
 from harness.recording import ClientCommand
-from harness.schedule import Schedule, Switch, parse_fault_at, parse_limit
+from harness.schedule import Schedule, Switch, parse_faults_at, parse_limit
 from harness.subject import BARE, SERVICE, TRIAL_DIR, TrialPlan
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -96,7 +96,7 @@ def plan(
         schedule=Schedule(
             mode=mode,  # type: ignore[arg-type]
             seed=seed or 0,
-            faults=tuple(parse_fault_at(text, root) for text in faults),
+            faults=tuple(one for text in faults for one in parse_faults_at(text, root)),
             switches=tuple(switches),
             limits=tuple(parse_limit(text, root) for text in limits),
         ),

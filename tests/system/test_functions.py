@@ -18,7 +18,7 @@ from harness._engine.runner import Runner
 from harness._engine.trial import TrialResult, run_trial
 from harness.errors import HarnessError, SubjectError
 from harness.history import Operation
-from harness.schedule import FRESH, RESTARTED, Schedule, parse_fault_at
+from harness.schedule import FRESH, RESTARTED, Schedule, parse_faults_at
 from harness.workload import Workload
 from tests.system.programs import workloads
 from tests.system.support import MODES
@@ -43,7 +43,7 @@ def _plan(
 
     schedule = Schedule(
         mode=mode,  # type: ignore[arg-type]
-        faults=tuple(parse_fault_at(text, "service") for text in faults),
+        faults=tuple(one for text in faults for one in parse_faults_at(text, "service")),
     )
     return subject.plan(*clients, schedule=schedule)
 

@@ -15,6 +15,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (
         "strict",
         "calls",
+        "duration",
+        "trigger",
         "fault",
         "schedule",
         "trace",
@@ -45,6 +47,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("client",),
     (
         "_supervisor.core",
+        "_supervisor.postponed",
         "_supervisor.scheduler",
         "_supervisor.policies",
         "_supervisor.decode",
@@ -61,6 +64,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.caller",
         "_supervisor.entropy",
         "_supervisor.emulate",
+        "_supervisor.connections",
         "_supervisor.weaknesses",
         "_supervisor.asserting",
         "_supervisor.functions",
@@ -71,6 +75,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.state",
         "_supervisor.spinning",
         "_supervisor.intake",
+        "_supervisor.postponing",
         "_supervisor.answers",
         "_supervisor.burst",
         "_supervisor.quiescence",
