@@ -84,6 +84,7 @@ class Answers:
         """Answer the call that *task* is parked with, and write it into the trace."""
         notif = task.call
         assert notif is not None
+        self._trial.turn = task, self._trial.moment
         if task.wait is not None:
             self._end_wait(task, task.wait, notif)
             return

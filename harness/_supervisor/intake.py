@@ -196,6 +196,7 @@ class Intake:
                 self._adopt_children(task)  # when it is gone, nothing tells whose they are
             self.at_once(task)
         else:
+            self._check_turn(task, nr)
             task.state = PARKED
             trial.parked.append(task)
 
@@ -206,6 +207,16 @@ class Intake:
         task.nth, task.due, task.put_off = left.nth, left.due, left.put_off
         task.again = None
         self._trial.paused.pop(task, None)  # whoever has continued it
+
+    def _check_turn(self, task: Task, nr: int) -> None:
+        """Of one process only who has been answered should have run since everybody stood still."""
+        trial = self._trial
+        if trial.turn is None:
+            return
+        other, moment = trial.turn
+        beside = other.tgid == task.tgid and other is not task and moment == trial.moment
+        if beside and nr not in OF_THREADS:  # the first of a new thread, which runs nothing before
+            trial.weaken(task.name, "has run beside another thread of its process")
 
     def _answer_quietly(self, task: Task) -> None:
         assert task.call is not None

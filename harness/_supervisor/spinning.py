@@ -38,6 +38,7 @@ def let_others_go_on(trial: Trial) -> None:
 def stops_spinning(trial: Trial, task: Task) -> None:
     """It has made a call: from now on it takes its turn as the others do."""
     trial.spinning.discard(task)
+    trial.turn = None  # that it ran beside others has been said
     if trial.in_real_time:
         with contextlib.suppress(ProcessLookupError):
             process.schedule_in_real_time(task.tid, _PRIORITY)

@@ -92,6 +92,8 @@ class Trial:
         self.real_time: Callable[[], int] = lambda: 0
         self.in_real_time = False  # with the supervisor, on one processor
         self.moment = 0  # how many times everybody has stood still
+        #: Who was answered last, and at which moment.
+        self.turn: tuple[Task, int] | None = None
         self.disturbed = False  # something may have killed parked tasks: look at them too
         self.socket_timeouts = False  # a socket has been given a limit in time
         self.timers = False  # a timer may wake a task without anybody's call

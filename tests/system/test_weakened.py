@@ -142,6 +142,37 @@ def test_a_fault_at_such_a_call_still_fires(runner: Runner) -> None:
     assert "EFAULT" in result.outcome.stderr.head or "Bad address" in result.outcome.stderr.head
 
 
+_WOKEN = """
+import os, threading
+os.mkfifo("f")
+threading.Thread(target=lambda: open("f", "rb").close()).start()
+open("f", "wb").close()
+"""
+
+
+def test_a_thread_that_the_kernel_wakes_runs_beside_another(runner: Runner) -> None:
+    result = runner.run(plan(*python(_WOKEN)))
+    (reason,) = said(result)
+    assert reason.endswith(" has run beside another thread of its process")
+
+
+_IN_TURN = """
+import concurrent.futures, os, queue, signal, socket, subprocess, threading, time
+a, b = socket.socketpair(); r, w = os.pipe(); q = queue.Queue(1); lock = threading.Lock()
+def reads(): a.recv(1); os.read(r, 1); q.get(); q.get()
+with concurrent.futures.ThreadPoolExecutor(3) as pool:
+    one = pool.submit(reads)
+    b.send(b"x"); os.write(w, b"x"); q.put(1); q.put(2)
+    list(pool.map(lambda n: time.sleep(n), [3, 1, 2])); one.result()
+    list(pool.map(lambda n: subprocess.run(["true"]), range(3)))
+"""
+
+
+def test_threads_that_take_turns_weaken_nothing(runner: Runner) -> None:
+    result = runner.run(plan(*python(_IN_TURN)))
+    assert (said(result), result.outcome.exit_code) == ([], 0), result.outcome
+
+
 _TRACED = """
 import ctypes, os, signal
 ptrace = ctypes.CDLL(None).ptrace
