@@ -249,8 +249,14 @@ def _add_sweep(commands: Any, act: Act) -> None:
         help="for whom: service** (default: the command and its descendants, not the clients)",
     )
     add("--calls", default="*", metavar="GLOB", help="at which calls: a name, a glob or a family")
+    add(
+        "--lasting",
+        action="store_true",
+        help="let what can last also go wrong from each call on: write#3+=ENOSPC",
+    )
     _add_oracle(add)
-    add("--budget", type=_duration, metavar="TIME", help="begin no trial after this time")
+    add("-x", "--exitfirst", action="store_true", help="end with the first finding")
+    add("--budget", type=_duration, metavar="TIME", help="end after this time, with what was found")
     _add_jobs(add)
     add("--format", choices=("text", "json"), default="text", help="json: for programs")
     add("-q", "--quiet", action="store_true", help="do not say how far it is")

@@ -46,6 +46,11 @@ Cause = Literal[
 When = Literal["-", "creates", "dup", "file", "lock", "threads", "socket", "waits"]
 
 CAUSES: tuple[Cause, ...] = get_args(Cause)
+#: What is so, and stays so until somebody does something about it. The others are of an instant: a
+#: connection is reset once, and a program that is right tries again after each signal.
+_STAYS: frozenset[Cause] = frozenset(
+    {"space", "device", "descriptors", "processes", "memory", "permission"}
+)
 WHENS: tuple[When, ...] = get_args(When)
 
 
@@ -88,3 +93,11 @@ def _table() -> tuple[dict[str, tuple[Failure, ...]], dict[str, str]]:
 
 #: call -> what it may meet; call -> why it is given nothing. Each trapped call is in one of them.
 FAILURES, NEVER = _table()
+
+
+def lasts(call: str, errno: str) -> bool:
+    """Whether what makes *call* fail with *errno* may last, so that the next calls fail too."""
+    return any(
+        failure.errno == errno and failure.cause in _STAYS and failure.when != "threads"
+        for failure in FAILURES.get(call, ())
+    )

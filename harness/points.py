@@ -98,7 +98,7 @@ def points(
     went_on = _phases_after(golden)
     phase, connected, threaded, descriptors = "", False, set[str](), Descriptors()
     for event, until in zip(golden.events, went_on, strict=True):
-        phase = _phase_from(event, phase)
+        phase = phase_from(event, phase)
         if event.call not in CALLS:
             continue  # a mark, what a client of ours told, or a call newer than our table
         descriptor = descriptors.see(event)
@@ -123,7 +123,7 @@ def points(
     return tuple(found)
 
 
-def _phase_from(event: Event, phase: str) -> str:
+def phase_from(event: Event, phase: str) -> str:
     """The phase from *event* on, which was *phase* before it."""
     return event.args[0] if event.role == NO_ROLE and event.call == "phase" else phase
 
@@ -132,7 +132,7 @@ def _phases_after(golden: Trace) -> list[str]:
     """For each event the phase of the next one of the same role; empty when there is none."""
     phases, phase = list[str](), ""
     for event in golden.events:
-        phase = _phase_from(event, phase)
+        phase = phase_from(event, phase)
         phases.append(phase)
     after, next_of = list[str](), dict[str, str]()
     for event, phase in zip(reversed(golden.events), reversed(phases), strict=True):

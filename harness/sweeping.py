@@ -7,7 +7,8 @@ import json
 import os
 import sys
 
-from ._engine.sweep import SweepResult, sweep
+from ._engine.sweep import sweep
+from ._engine.sweep_result import SweepResult
 from .console import Teller, print_lines, say
 from .planning import oracle_named, plan_to_repeat
 from .points import KINDS
@@ -30,6 +31,8 @@ def act(options: argparse.Namespace) -> int:
             roles=options.roles,
             calls=options.calls,
             jobs=options.jobs or len(os.sched_getaffinity(0)),
+            lasting=options.lasting,
+            exitfirst=options.exitfirst,
             budget_s=options.budget,
             oracles=oracles,
             on_progress=teller,

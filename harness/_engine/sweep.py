@@ -8,159 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from ..calls import CALLS, matching
-from ..errors import HarnessError, UsageError
-from ..fault import Fault, HoldFault
-from ..oracle import Oracle, judged_by
-from ..points import KINDS, PHASES, Point, check_kinds, faults_at, points
+from ..errors import RunnerError, UsageError
+from ..fault import HoldFault
+from ..oracle import Oracle
+from ..points import KINDS, PHASES, Point, check_kinds, points
 from ..schedule import NTH_MAX, FaultAt, Trigger
 from ..subject import TrialPlan
 from ..trace import Trace
-from ..verdict import Finding, Outcome, Verdict
 from .golden import golden_in
 from .pool import Answer, Pool
-from .record import record
-from .store import DIRECTORY, save
+from .store import DIRECTORY
+from .sweep_cases import Case, cases_of, in_turn, that_lasts
+from .sweep_result import Progress, SweepResult
+from .sweep_tally import Tally
 from .trial import TrialResult
 
 #: Says of no call that it fails: what it names is seen, that is all.
 _NEVER = HoldFault()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
-    """One thing that was found, at the trial with the fewest events that shows it.
-
-    *others* are the faults at which it was found too. *ident* is the id of its recording, or None
-    and *not_recorded* says why."""
-
-    finding: Finding
-    verdict: Verdict
-    fault: FaultAt
-    result: TrialResult
-    others: tuple[FaultAt, ...] = ()
-    ident: str | None = None
-    not_recorded: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unclear:
-    """A trial that says nothing, and why."""
-
-    fault: FaultAt
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KindTally:
-    """What became of one kind of fault: *calls* = *tried* + *not_applicable* + *left_out*.
-
-    A call is *tried* when all *trials* of it have been run, *left_out* when the time was over
-    before."""
-
-    kind: str
-    calls: int
-    tried: int
-    not_applicable: int
-    left_out: int
-    trials: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SweepResult:
-    """What a sweep did and found.
-
-    Of *calls* that were asked for, at *points* something can go wrong, and *covered* of these were
-    tried in each way. Of *trials* in *fired* the fault was met; in *did_not_fire* not, as when a
-    short transfer has nothing to shorten. *interrupted* is what ended it early."""
-
-    golden: TrialResult
-    calls: int
-    points: int
-    covered: int
-    kinds: tuple[KindTally, ...]
-    trials: int
-    fired: int
-    did_not_fire: int
-    findings: tuple[Found, ...]
-    inconclusive: tuple[Unclear, ...]
-    seconds: float
-    pruned: int = 0
-    interrupted: KeyboardInterrupt | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """How far a sweep is: trials that have ended of those there are, points likewise."""
-
-    trials: int
-    trials_all: int
-    points: int
-    points_all: int
-    findings: int
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Case:
-    """One trial that is to be run."""
-
-    point: int
-    kind: str
-    at: FaultAt
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Failed:
-    case: int
-    verdict: Verdict
-    result: TrialResult
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """The smallest of those that fail alike is shown; of equal ones, the first."""
-        return len(self.result.trace.events), self.case
-
-
-class _Group:
-    """The trials that fail alike. Of all but the smallest only their numbers are kept: there may be
-    thousands."""
-
-    def __init__(self, first: _Failed) -> None:
-        self.smallest = first
-        self.cases = [first.case]
-
-    def add(self, other: _Failed) -> None:
-        self.smallest = min(self.smallest, other, key=lambda failed: failed.size)
-        self.cases.append(other.case)
-
-
-class _Tally:
-    """What has been run so far, by the number of the case."""
-
-    def __init__(self, cases: Sequence[_Case]) -> None:
-        self.cases = cases
-        self.ended: set[int] = set()
-        self.fired = 0
-        self.failed: dict[tuple[str, str, str], _Group] = {}
-        self.unclear: dict[int, str] = {}
-        self._open = Counter(case.point for case in cases)
-
-    def end(self, case: int) -> None:
-        self.ended.add(case)
-        self._open[self.cases[case].point] -= 1
-
-    @property
-    def points(self) -> int:
-        return len(self._open)
-
-    @property
-    def covered(self) -> int:
-        return sum(not count for count in self._open.values())
 
 
 def sweep(
@@ -170,6 +38,8 @@ def sweep(
     roles: str | None = None,
     calls: str = "*",
     phases: Sequence[str] = PHASES,
+    lasting: bool = False,
+    exitfirst: bool = False,
     jobs: int = 1,
     cpus: Sequence[int] = (),
     pool: Pool | None = None,
@@ -183,11 +53,12 @@ def sweep(
 
     *plan* is the trial without faults; it must pass, and go the same way twice. *kinds* are words
     of `points.faults_at`. *roles* is a pattern, the subject's first task and what descends from it
-    unless given; *calls* is as in a trigger. *jobs* trials run at once, on *cpus* in turn (all that
-    we may use, unless given), or in *pool*, which is of no use any more when an error is raised or
-    the sweep was interrupted. *budget_s* bounds the time by *clock* in seconds: no trial begins
-    after it. What is found is recorded in the directory *store*; None: nowhere. A KeyboardInterrupt
-    ends it early, and is part of the result.
+    unless given; *calls* is as in a trigger. *lasting*: what can last is tried also from that call
+    on. *exitfirst*: the first finding ends it. *jobs* trials run at once, on *cpus* in turn (all
+    that we may use, unless given), or in *pool*, which is of no use any more when an error is
+    raised or the sweep was interrupted. *budget_s* bounds the time by *clock* in seconds, but for
+    the golden run: what runs then is given up. What is found is recorded in the directory *store*;
+    None: nowhere. A KeyboardInterrupt ends it early, and is part of the result.
 
     Raises `HarnessError` when the golden run does not pass or does not repeat, `UsageError` when
     there is no fault point, `MachineError` where no trial can be held.
@@ -198,17 +69,20 @@ def sweep(
     with contextlib.nullcontext(pool) if pool else Pool(jobs, cpus) as pool:
         golden = golden_in(pool, _watching(plan, pattern, calls), oracles)
         there = points(golden.trace, pattern, calls, phases)
-        cases = _cases(there, words)
+        cases = cases_of(there, words)
         if not cases:
             raise UsageError(_no_point(golden.trace, there, pattern, calls, words))
-        tally = _Tally(cases)
-        interrupted = None
+        tally = Tally(plan, golden.outcome, oracles)
+
+        def show() -> None:
+            if on_progress is not None:
+                on_progress(_progress(tally, clock() - began))
+
         until = None if budget_s is None else began + budget_s
+        trials = _Trials(plan, pool, tally, until=until, exitfirst=exitfirst, clock=clock)
+        interrupted = None
         try:
-            for case, answer in pool.run(_plans(plan, cases, until, clock)):
-                _take(tally, case, answer, plan, golden.outcome, oracles)
-                if on_progress is not None:
-                    on_progress(_progress(tally, clock() - began))
+            _search(trials, cases, show, lasting=lasting)
         except KeyboardInterrupt as signal:
             interrupted = signal
     return SweepResult(
@@ -216,15 +90,12 @@ def sweep(
         calls=len(there),
         points=tally.points,
         covered=tally.covered,
-        kinds=tuple(_of_kind(word, len(there), tally) for word in words),
+        kinds=tuple(tally.of_kind(word, len(there)) for word in words),
         trials=len(tally.ended),
         fired=tally.fired,
         did_not_fire=len(tally.ended) - tally.fired,
-        findings=_found(plan, tally, golden.outcome, store),
-        inconclusive=tuple(
-            Unclear(fault=cases[case].at, reason=reason)
-            for case, reason in sorted(tally.unclear.items())
-        ),
+        findings=tally.found(store),
+        inconclusive=tally.unclear(),
         seconds=clock() - began,
         interrupted=interrupted,
     )
@@ -257,125 +128,92 @@ def _no_point(
 # ---- The trials ----------------------------------------------------------------------------------
 
 
-def _cases(there: Sequence[Point], kinds: Sequence[str]) -> list[_Case]:
-    """All trials, in the order of the points."""
-    return [
-        _Case(point=number, kind=kind, at=point.faulted(fault))
-        for number, point in enumerate(there)
-        for kind in kinds
-        for fault in faults_at(point, kind)
-    ]
+class _Trials:
+    """Runs cases by their numbers, in rounds: what a round is, is decided by those before it."""
+
+    def __init__(
+        self,
+        plan: TrialPlan,
+        pool: Pool,
+        tally: Tally,
+        *,
+        until: float | None,
+        exitfirst: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self.tally = tally
+        self._plan, self._pool, self._clock = plan, pool, clock
+        self._until, self._exitfirst = until, exitfirst
+
+    def run(self, these: Iterable[int]) -> Iterator[tuple[int, TrialResult | None]]:
+        """Run these cases. Each that has ended, with what it gave, or None when that tells nothing;
+        none that there was no time for."""
+        order = in_turn(self.tally.cases, these)
+        answers = self._pool.run(self._plans(order), self._until, self._clock)
+        if self._exitfirst:  # so that which is the first does not depend on the runners
+            answers = _in_order(order, answers)
+        for number, answer in answers:
+            if self._is_over() and isinstance(answer, RunnerError):
+                continue  # given up
+            tells = self.tally.take(number, answer)
+            yield number, answer if tells and isinstance(answer, TrialResult) else None
+            if self._is_enough():
+                break
+        for _ in answers:
+            pass  # those that had begun; whoever runs next must not get their answers
+
+    def _plans(self, order: Sequence[int]) -> Iterator[tuple[int, TrialPlan]]:
+        schedule = self._plan.schedule
+        for number in order:
+            if self._is_over() or self._is_enough():
+                return
+            faulted = replace(schedule, faults=(*schedule.faults, self.tally.cases[number].at))
+            yield number, replace(self._plan, schedule=faulted)
+
+    def _is_over(self) -> bool:
+        return self._until is not None and self._clock() >= self._until
+
+    def _is_enough(self) -> bool:
+        return self._exitfirst and self.tally.findings > 0
 
 
-def _plans(
-    plan: TrialPlan, cases: Sequence[_Case], until: float | None, clock: Callable[[], float]
-) -> Iterator[tuple[int, TrialPlan]]:
-    """A plan for each case. The first call of each name and role comes first, with each fault, then
-    the second: most of what there is to find is found early, should the time be short."""
-    met = Counter[tuple[str, str, Fault]]()
-    turn = []
-    for case in cases:
-        key = (case.at.at.role, case.at.at.call, case.at.fault)
-        turn.append(met[key])
-        met[key] += 1
-    for number in sorted(range(len(cases)), key=turn.__getitem__):
-        if until is not None and clock() >= until:
-            return
-        schedule = plan.schedule
-        faulted = replace(schedule, faults=(*schedule.faults, cases[number].at))
-        yield number, replace(plan, schedule=faulted)
+def _in_order(
+    order: Sequence[int], answers: Iterator[tuple[int, Answer]]
+) -> Iterator[tuple[int, Answer]]:
+    """*answers*, in that order in place of the one in which they come."""
+    come = dict[int, Answer]()
+    turn = iter(order)
+    wanted = next(turn, None)
+    for number, answer in answers:
+        come[number] = answer
+        while wanted in come:
+            yield wanted, come.pop(wanted)
+            wanted = next(turn, None)
 
 
-def _take(
-    tally: _Tally,
-    case: int,
-    answer: Answer,
-    plan: TrialPlan,
-    golden: Outcome,
-    oracles: Sequence[Oracle],
+def _search(
+    trials: _Trials, cases: Sequence[Case], show: Callable[[], None], *, lasting: bool
 ) -> None:
-    """Judge one trial and note what came of it."""
-    tally.end(case)
-    if isinstance(answer, HarnessError):
-        tally.unclear[case] = str(answer)
-        return
-    fired = bool(answer.outcome.fired[-1])
-    tally.fired += fired
-    verdict = judged_by(oracles, plan.roots[0], answer.outcome, golden, answer.schedule)
-    if verdict.status == "INCONCLUSIVE":
-        tally.unclear[case] = verdict.reason
-    elif verdict.status == "FAIL" and not fired:
-        tally.unclear[case] = (
-            f"it did not fire, and yet {verdict.findings[0].describe()}: it does not run the same"
-        )
-    elif verdict.status == "FAIL":
-        key = verdict.findings[0].identity()
-        failed = _Failed(case=case, verdict=verdict, result=answer)
-        if key in tally.failed:
-            tally.failed[key].add(failed)
-        else:
-            tally.failed[key] = _Group(failed)
+    """All rounds. A case that is known of is in the tally, whether or not it is run in the end."""
+    tally = trials.tally
+    longer = list[Case]()
+    try:
+        for number, result in trials.run(tally.add(cases)):
+            show()
+            if lasting and result is not None:
+                longer += that_lasts(tally.cases[number], result.trace)
+    finally:
+        more = tally.add(sorted(longer, key=lambda case: case.point))
+    for _ in trials.run(more):
+        show()
 
 
-def _progress(tally: _Tally, seconds: float) -> Progress:
+def _progress(tally: Tally, seconds: float) -> Progress:
     return Progress(
         trials=len(tally.ended),
         trials_all=len(tally.cases),
         points=tally.covered,
         points_all=tally.points,
-        findings=len(tally.failed),
+        findings=tally.findings,
         seconds=seconds,
     )
-
-
-# ---- What came of it -----------------------------------------------------------------------------
-
-
-def _of_kind(kind: str, calls: int, tally: _Tally) -> KindTally:
-    mine = [number for number, case in enumerate(tally.cases) if case.kind == kind]
-    there = {tally.cases[number].point for number in mine}
-    left = {tally.cases[number].point for number in mine if number not in tally.ended}
-    return KindTally(
-        kind=kind,
-        calls=calls,
-        tried=len(there - left),
-        not_applicable=calls - len(there),
-        left_out=len(left),
-        trials=sum(number in tally.ended for number in mine),
-    )
-
-
-def _found(plan: TrialPlan, tally: _Tally, golden: Outcome, store: str | None) -> tuple[Found, ...]:
-    """A group for each different finding, the smallest first; recorded."""
-    found = []
-    for group in sorted(tally.failed.values(), key=lambda group: group.smallest.size):
-        first = group.smallest
-        others = sorted(case for case in group.cases if case != first.case)
-        ident, why = _recorded(plan, first, golden, store)
-        found.append(
-            Found(
-                finding=first.verdict.findings[0],
-                verdict=first.verdict,
-                fault=tally.cases[first.case].at,
-                result=first.result,
-                others=tuple(tally.cases[case].at for case in others),
-                ident=ident,
-                not_recorded=why,
-            )
-        )
-    return tuple(found)
-
-
-def _recorded(
-    plan: TrialPlan, failed: _Failed, golden: Outcome, store: str | None
-) -> tuple[str | None, str]:
-    """The id of the recording, or why there is none."""
-    if store is None:
-        return None, "nobody asked for recordings"
-    try:
-        recording = record(plan, failed.result, failed.verdict, golden)
-        return save(recording, store), ""
-    except OSError as error:
-        return None, f"{store}: {error.strerror}"
-    except HarnessError as error:
-        return None, str(error)

@@ -12,8 +12,8 @@ import pytest
 
 from .._engine.record import record
 from .._engine.store import find, load, save
-from .._engine.sweep import SweepResult
 from .._engine.sweep import sweep as sweep_
+from .._engine.sweep_result import SweepResult
 from .._engine.trial import TrialResult
 from ..errors import HarnessError, MachineError, UsageError
 from ..history import Operation
@@ -230,6 +230,8 @@ class Sweep(Fixture):
         roles: str | None = None,
         calls: str = "*",
         phases: Sequence[str] = PHASES,
+        lasting: bool = False,
+        exitfirst: bool = False,
         budget_s: float | None = None,
         jobs: int | None = None,
         oracles: Sequence[Oracle] = (),
@@ -244,8 +246,9 @@ class Sweep(Fixture):
         trial is INCONCLUSIVE; not with *check* false.
 
         *faults*, *roles*, *calls* are as those of `harness sweep`; *phases* are those of `start`,
-        `work` and `stop` in which calls go wrong. No trial begins after *budget_s* seconds. *jobs*
-        trials run at once. *oracles* of yours judge too."""
+        `work` and `stop` in which calls go wrong. *lasting*: what can last is tried also from that
+        call on. *exitfirst*: the first finding ends it, and so do *budget_s* seconds. *jobs* trials
+        run at once. *oracles* of yours judge too."""
         __tracebackhide__ = True
         more = dict(named, recovers=recovers, deadline_s=deadline_s, step_limit=step_limit)
         plan = self._or_end(lambda: self._plan(subject, clients, **more))
@@ -260,6 +263,8 @@ class Sweep(Fixture):
                     roles=roles,
                     calls=calls,
                     phases=phases,
+                    lasting=lasting,
+                    exitfirst=exitfirst,
                     pool=pool,
                     budget_s=budget_s,
                     oracles=oracles,

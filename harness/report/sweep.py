@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from shlex import join
 
-from .._engine.sweep import Found, Progress, SweepResult
+from .._engine.sweep_result import Found, Progress, SweepResult
 from ..errors import in_short
 from ..failures import FAILURES
 from ..fault import ErrnoFault

@@ -16,7 +16,8 @@ from typing import Any
 from harness import Subject, listening
 from harness._engine import store
 from harness._engine.replay import Replay, replay
-from harness._engine.sweep import Found, Progress, SweepResult, sweep
+from harness._engine.sweep import sweep
+from harness._engine.sweep_result import Found, SweepResult
 from harness.recording import Recording
 from harness.workload import Workload
 from scenarios.forking_service.workloads import SOCKET, runs, says_hello
@@ -113,15 +114,9 @@ def search(source: str, folder: Path, jobs: int = 1, **options: Any) -> SweepRes
         roles="**",
         jobs=jobs,
         store=str(folder / "store"),
-        on_progress=stop_at_the_first,
+        exitfirst=True,
         **options,
     )
-
-
-def stop_at_the_first(progress: Progress) -> None:
-    """To be called by a sweep: it ends with its first finding."""
-    if progress.findings:
-        raise KeyboardInterrupt  # as a user would; what was found is kept
 
 
 def again(caught: Hunt, times: int = REPLAYS) -> list[Replay]:

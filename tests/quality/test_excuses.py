@@ -3,17 +3,17 @@ and that is found; the same service without a bug keeps all of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import pytest
 
 from harness import Subject, listening
-from harness._engine.sweep import Progress, SweepResult, sweep
+from harness._engine.sweep import sweep
+from harness._engine.sweep_result import SweepResult
 from harness.points import PHASES
 from tests.quality import echo
-from tests.quality.planted import stop_at_the_first
 
 #: Who spins makes ten times as many steps as are needed.
 _STEPS = 3000
@@ -31,9 +31,7 @@ class Wrong:
     phases: Sequence[str] = PHASES
     timeout_s: float | None = None
 
-    def sweep(
-        self, bug: str = "", on_progress: Callable[[Progress], None] | None = None
-    ) -> SweepResult:
+    def sweep(self, bug: str = "", *, exitfirst: bool = False) -> SweepResult:
         """Of the service with *bug*: the first client is the one that goes wrong, if one does."""
         service = Subject.process(
             echo.serve,
@@ -49,7 +47,7 @@ class Wrong:
             kinds=self.kinds,
             roles=self.roles,
             phases=self.phases,
-            on_progress=on_progress,
+            exitfirst=exitfirst,
             store=None,
         )
 
@@ -120,7 +118,7 @@ CELLS = (
 def test_a_service_that_does_not_hold_it_is_found(
     wrong: Wrong, holds: str, bug: str, oracle: str
 ) -> None:
-    found = _found(wrong.sweep(bug, stop_at_the_first))
+    found = _found(wrong.sweep(bug, exitfirst=True))
     if oracle not in found:  # but what follows from it, at some other call
         found = _found(wrong.sweep(bug))
     assert oracle in found, f"{holds}: {found}"

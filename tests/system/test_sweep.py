@@ -190,6 +190,51 @@ def test_a_budget_leaves_out_and_says_so(folder: Path) -> None:
     assert all(kind["left_out"] + kind["not_applicable"] == told["calls"] for kind in told["kinds"])
 
 
+def test_what_lasts_is_tried_too_and_finds_who_tries_only_once_more(folder: Path) -> None:
+    (folder / "stubborn.py").write_text(
+        "import os\n"
+        "for _ in range(2):\n"
+        "    try:\n"
+        "        os.write(1, b'said')\n"
+        "        break\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "os._exit(0)\n"
+    )
+    options = ("--calls", "write", "--faults", "space,crash")
+    once = sweep(folder, "stubborn.py", *options)
+    assert (once.returncode, counts(once)[:3]) == (0, [1, 1, 3]), once
+    longer = sweep(folder, "stubborn.py", *options, "--lasting")
+    assert (longer.returncode, counts(longer)[:3]) == (1, [1, 1, 5]), longer
+    assert "  main: every write fails with ENOSPC" in longer.stdout
+    ident = longer.stdout.splitlines()[-2].removeprefix("  repeat: harness replay ")
+    assert harness("replay", ident, cwd=folder).returncode == 1
+
+
+def test_the_first_finding_ends_it_if_so_asked(folder: Path) -> None:
+    """The first in the order in which they are run, however many runners there are."""
+    one, three = (
+        sweep(folder, "careless.py", *OWN, "-x", "--format", "json", "-j", jobs)
+        for jobs in ("1", "3")
+    )
+    told, again = json.loads(one.stdout), json.loads(three.stdout)
+    assert (one.returncode, told["complete"]) == (1, False), one
+    assert [found["others"] for found in told["findings"]] == [[]]
+    assert (told["findings"], told["trials"]) == (again["findings"], again["trials"])
+
+
+def test_a_budget_gives_up_the_trial_that_runs(folder: Path) -> None:
+    """Else it would end only with the deadline, which is in two hours."""
+    (folder / "sleeps.py").write_text(
+        "import os\ntry:\n    os.write(1, b'x')\nexcept OSError:\n    while True: pass\n"
+    )
+    options = ("--calls", "write", "--faults", "space", "--deadline", "2h", "--steps", "999999999")
+    done = sweep(folder, "sleeps.py", *options, "--budget", "2s", "--format", "json", "-j2")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["trials"], told["inconclusive"]) == (0, 0, []), done
+    assert [kind["left_out"] for kind in told["kinds"]] == [1]
+
+
 # ---- What cannot be swept ------------------------------------------------------------------------
 
 

@@ -99,6 +99,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_engine.coverage",
         "_engine.strategies",
         "_engine.explore",
+        "_engine.sweep_cases",
+        "_engine.sweep_result",
+        "_engine.sweep_tally",
         "_engine.sweep",
     ),
     (

@@ -1,0 +1,200 @@
+"""What has been run of a sweep so far, how it was judged, and what that comes to."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from ..errors import HarnessError
+from ..fault import ShortFault
+from ..oracle import Oracle, judged_by
+from ..subject import TrialPlan
+from ..verdict import Outcome, Verdict
+from .pool import Answer
+from .record import record
+from .store import save
+from .sweep_cases import Case
+from .sweep_result import Found, KindTally, Unclear
+from .trial import TrialResult
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Failed:
+    case: int
+    verdict: Verdict
+    result: TrialResult
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The smallest of those that fail alike is shown; of equal ones, the first."""
+        return len(self.result.trace.events), self.case
+
+
+class _Group:
+    """The trials that fail alike. Of all but the smallest only their numbers are kept: there may be
+    thousands."""
+
+    def __init__(self, first: _Failed) -> None:
+        self.smallest = first
+        self.cases = [first.case]
+
+    def add(self, other: _Failed) -> None:
+        self.smallest = min(self.smallest, other, key=lambda failed: failed.size)
+        self.cases.append(other.case)
+
+
+class Tally:
+    """The cases of a sweep by their numbers, and what came of those that have ended.
+
+    *plan* is the trial without faults, *golden* what came of it; *oracles* are the user's own."""
+
+    def __init__(self, plan: TrialPlan, golden: Outcome, oracles: Sequence[Oracle]) -> None:
+        self.cases: list[Case] = []
+        self.ended: set[int] = set()
+        self.fired = 0
+        self._plan, self._golden, self._oracles = plan, golden, oracles
+        self._paths = {change.path for change in golden.files}
+        self._failed: dict[tuple[str, str, str], _Group] = {}
+        self._unclear: dict[int, str] = {}
+        self._open = Counter[int]()
+
+    def add(self, cases: Sequence[Case]) -> range:
+        """The numbers of more cases that are to be run."""
+        first = len(self.cases)
+        self.cases += cases
+        self._open.update(case.point for case in cases)
+        return range(first, len(self.cases))
+
+    def take(self, case: int, answer: Answer) -> bool:
+        """Judge one trial, and say whether its fault was met in it and it tells something."""
+        self.ended.add(case)
+        self._open[self.cases[case].point] -= 1
+        if isinstance(answer, HarnessError):
+            self._unclear[case] = str(answer)
+            return False
+        outcome = answer.outcome
+        fired = bool(outcome.fired[-1])
+        self.fired += fired
+        root = self._plan.roots[0]
+        verdict = judged_by(self._oracles, root, outcome, self._golden, answer.schedule)
+        if reason := self._says_nothing(case, fired, verdict, outcome):
+            self._unclear[case] = reason
+        elif verdict.status == "FAIL":
+            oracle, role, what = verdict.findings[0].identity()
+            key = oracle, role, without_chance(what, self._paths)
+            failed = _Failed(case=case, verdict=verdict, result=answer)
+            if key in self._failed:
+                self._failed[key].add(failed)
+            else:
+                self._failed[key] = _Group(failed)
+        return fired and case not in self._unclear
+
+    def _says_nothing(self, case: int, fired: bool, verdict: Verdict, outcome: Outcome) -> str:
+        """Why a trial says nothing; empty when it says something."""
+        if verdict.status == "INCONCLUSIVE":
+            return verdict.reason
+        if verdict.status == "PASS":
+            return ""
+        if not fired:
+            what = verdict.findings[0].describe()
+            return f"it did not fire, and yet {what}: it does not run the same"
+        at = self.cases[case].at
+        if outcome.end == "steps" and at.at.last is None and isinstance(at.fault, ShortFault):
+            return "so many small transfers are more steps than it may make: see --steps"
+        return ""
+
+    # ---- What came of it -------------------------------------------------------------------------
+
+    @property
+    def points(self) -> int:
+        return len(self._open)
+
+    @property
+    def covered(self) -> int:
+        return sum(not count for count in self._open.values())
+
+    @property
+    def findings(self) -> int:
+        return len(self._failed)
+
+    def unclear(self) -> tuple[Unclear, ...]:
+        return tuple(
+            Unclear(fault=self.cases[case].at, reason=reason)
+            for case, reason in sorted(self._unclear.items())
+        )
+
+    def of_kind(self, kind: str, calls: int) -> KindTally:
+        """What became of *kind* at so many *calls*."""
+        mine = [number for number, case in enumerate(self.cases) if case.kind == kind]
+        there = {self.cases[number].point for number in mine}
+        left = {self.cases[number].point for number in mine if number not in self.ended}
+        return KindTally(
+            kind=kind,
+            calls=calls,
+            tried=len(there - left),
+            not_applicable=calls - len(there),
+            left_out=len(left),
+            trials=sum(number in self.ended for number in mine),
+        )
+
+    def found(self, store: str | None) -> tuple[Found, ...]:
+        """A group for each different finding, the smallest first; recorded in *store*."""
+        found = []
+        for group in sorted(self._failed.values(), key=lambda group: group.smallest.size):
+            first = group.smallest
+            others = sorted(case for case in group.cases if case != first.case)
+            ident, why = self._recorded(first, store)
+            found.append(
+                Found(
+                    finding=first.verdict.findings[0],
+                    verdict=first.verdict,
+                    fault=self.cases[first.case].at,
+                    result=first.result,
+                    others=tuple(self.cases[case].at for case in others),
+                    ident=ident,
+                    not_recorded=why,
+                )
+            )
+        return tuple(found)
+
+    def _recorded(self, failed: _Failed, store: str | None) -> tuple[str | None, str]:
+        """The id of the recording, or why there is none."""
+        if store is None:
+            return None, "nobody asked for recordings"
+        try:
+            recording = record(self._plan, failed.result, failed.verdict, self._golden)
+            return save(recording, store), ""
+        except OSError as error:
+            return None, f"{store}: {error.strerror}"
+        except HarnessError as error:
+            return None, str(error)
+
+
+# ---- Names that are drawn ------------------------------------------------------------------------
+
+#: What mkstemp(3), mktemp(1) and Python's tempfile put at the end of a name, before its suffix.
+_DRAWN = re.compile(r"[A-Za-z0-9_]{6,}(?=\.[a-z]+$|$)")
+
+
+def without_chance(what: str, known: Collection[str]) -> str:
+    """*what* was found, with a `*` for each part of a path that is drawn at random: two trials that
+    draw differently find the same. The paths *known* of the golden run are left alone."""
+    words = what.split(" ")
+    return " ".join(
+        "/".join(map(_pattern, word.split("/"))) if "/" in word and word not in known else word
+        for word in words
+    )
+
+
+def _pattern(part: str) -> str:
+    found = _DRAWN.search(part)
+    if not found or not _looks_drawn(found[0][-6:]):
+        return part
+    return f"{part[: found.start()]}*{part[found.end() :]}"
+
+
+def _looks_drawn(tail: str) -> bool:
+    """Whether it is no word, nor several written together, with a number after them."""
+    return not re.fullmatch(r"(?:[a-z_]*(?:[A-Z][a-z_]+)*|[A-Z_]*)[0-9]*", tail)

@@ -1,0 +1,94 @@
+"""Which trials a sweep has, in which order, and when two of them find the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import points
+from harness._engine.sweep_cases import Case, cases_of, in_turn, that_lasts
+from harness._engine.sweep_tally import without_chance
+from harness.schedule import parse_fault_at
+from harness.trace import Event, Trace
+
+
+def trace(*lines: str) -> Trace:
+    return Trace(events=tuple(map(Event.parse, ("- phase#1 - work", *lines))))
+
+
+def case(fault: str) -> Case:
+    return Case(point=0, kind="errno", at=parse_fault_at(fault))
+
+
+def test_there_is_a_case_for_each_thing_that_can_go_wrong_at_each_point() -> None:
+    there = points.points(trace("main read#1 - 0 10", "main exit_group#1 - 0"))
+    said = [(one.point, one.kind, str(one.at)) for one in cases_of(there, ["device", "short"])]
+    assert said == [
+        (0, "device", "main:read=EIO"),
+        (0, "short", "main:read=short(1)"),
+    ]
+
+
+def test_each_calls_first_use_comes_before_any_second_one() -> None:
+    there = points.points(trace("main read#1 - 0 9", "main read#2 - 0 9", "main write#1 - 1 9"))
+    cases = cases_of(there, ["short"])
+    assert [str(cases[number].at.at) for number in in_turn(cases, range(3))] == [
+        "main:read",
+        "main:write",
+        "main:read#2",
+    ]
+    assert in_turn(cases, [1, 2]) == [1, 2]
+
+
+# ---- Faults that last ----------------------------------------------------------------------------
+
+
+TWICE = trace("main write#1 - 1 10", "main write#2 - 1 10", "main read#1 - 0 10")
+
+
+def test_what_lasts_is_another_trial_where_the_call_is_made_again() -> None:
+    (longer,) = that_lasts(case("write=ENOSPC"), TWICE)
+    assert str(longer.at) == "main:write#*=ENOSPC"
+    (longer,) = that_lasts(case("write=short(1)"), TWICE)
+    assert str(longer.at) == "main:write#*=short(1)"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "write#2=ENOSPC",  # never made again
+        "read=EIO",
+        "other:write=ENOSPC",
+        "write@start=ENOSPC",  # made again, but in another phase
+        "write=EINTR",  # who is right tries again for ever
+        "write=EPIPE",
+        "write=hold",
+        "write=crash",
+        "write=crash-after",
+        "write=signal(TERM)",
+    ],
+)
+def test_what_cannot_last_or_is_never_met_again_is_no_other_trial(fault: str) -> None:
+    assert that_lasts(case(fault), TWICE) == []
+
+
+# ---- The same, but for a name that is drawn ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "is_taken_for"),
+    [
+        ("exits 0 with another /trial/tmp.0vTxh8Qk2P", "exits 0 with another /trial/tmp.*"),
+        ("exits 0 with another /tmp/tmpk3_x9d2q/out", "exits 0 with another /tmp/*/out"),
+        ("keeps another /tmp/a7Qx2_.lock", "keeps another /tmp/*.lock"),
+        ("exits 0 with another /trial/list.new", None),
+        ("exits 0 with another /trial/README.md", None),
+        ("exits 0 with another /trial/MyFile2", None),
+        ("exits 0 with another /trial/x1", None),
+        ("exits 1 before it is ready", None),
+        ("exits 0 with another /trial/k0wN8q", None),  # the golden run has it
+    ],
+)
+def test_a_name_that_is_drawn_does_not_tell_findings_apart(
+    what: str, is_taken_for: str | None
+) -> None:
+    assert without_chance(what, {"/trial/k0wN8q"}) == (is_taken_for or what)
