@@ -273,16 +273,17 @@ def test_what_a_sweep_had_found_is_said_when_it_is_interrupted(inner: Inner) -> 
     """The second trial that fails is when Ctrl-C comes."""
     (inner.root / "conftest.py").write_text(
         "import pytest\n"
-        "from harness._engine import sweep as module\n"
+        "from harness._engine.sweep_tally import Tally\n"
         "@pytest.fixture(autouse=True)\n"
         "def impatient(monkeypatch):\n"
-        "    seen, take = [], module._take\n"
+        "    seen, take = [], Tally.take\n"
         "    def taking(*words):\n"
-        "        take(*words)\n"
+        "        told = take(*words)\n"
         "        seen.append(words)\n"
         "        if len(seen) == 3:\n"
         "            raise KeyboardInterrupt\n"
-        "    monkeypatch.setattr(module, '_take', taking)\n"
+        "        return told\n"
+        "    monkeypatch.setattr(Tally, 'take', taking)\n"
     )
     result = inner.pytest("::test_found_by_sweep")
     assert result.ret == pytest.ExitCode.INTERRUPTED
