@@ -116,6 +116,11 @@ class _Group:
         self.count += 1
         self.simplest = min(self.simplest, other, key=lambda failed: failed.size)
 
+    @property
+    def size(self) -> tuple[object, ...]:
+        """That of its simplest trial."""
+        return self.simplest.size
+
 
 class _Tally:
     """What the trials have shown, taken in in their order."""
@@ -206,57 +211,21 @@ def explore(
             bound=bound,
             faults=drawn,
         )
-        exploration = _Exploration(plan, golden.outcome, chosen, len(faults), oracles, pool)
-        tally = exploration.tally
+        tally = _Tally(len(faults))
+        ends = _Ends(trials_max, until, clock, began)
+        exploration = _Exploration(
+            plan, golden.outcome, chosen, oracles, pool, ends, tally, on_progress
+        )
         interrupted: KeyboardInterrupt | None = None
-
-        def is_over() -> bool:
-            if trials_max is not None and exploration.proposed >= trials_max:
-                return True
-            if budget_s is None:
-                return False
-            part = 1 - _FOR_SHRINKING if tally.groups else 1
-            return clock() >= began + budget_s * part
-
-        def tell() -> None:
-            if on_progress is not None:
-                on_progress(
-                    ExploreProgress(
-                        trials=tally.trials,
-                        trials_max=trials_max,
-                        interleavings=len(tally.digests),
-                        findings=len(tally.groups),
-                        seconds=clock() - began,
-                        seconds_max=budget_s,
-                    )
-                )
-
         try:
-            exploration.run(is_over, until, clock, tell)
+            exploration.run()
         except KeyboardInterrupt as signal:
             interrupted = signal
-        found = []
-        shrinking_trials = 0
-        for group in sorted(tally.groups.values(), key=lambda group: group.simplest.size):
-            shrunk, tried = None, False
-            if interrupted is None and (until is None or clock() < until):
-                try:
-                    shrunk = shrink(
-                        exploration.aim(group.simplest),
-                        group.simplest.result.schedule,
-                        pool,
-                        until=until,
-                        trials_max=_SHRINK_TRIALS_MAX,
-                        clock=clock,
-                    )
-                    tried = until is None or clock() < until
-                except KeyboardInterrupt as signal:
-                    interrupted = signal
-                if shrunk is not None:
-                    shrinking_trials += shrunk.trials
-                    interrupted = interrupted or shrunk.interrupted
-            one = _discovery(plan, group, shrunk, golden.outcome, store)
-            found.append(replace(one, flaky=tried and shrunk is None))
+    shrunk = exploration.shrunk
+    found = [
+        _discovery(plan, group, shrunk.get(key), golden.outcome, store)
+        for key, group in tally.groups.items()
+    ]
     return ExploreResult(
         golden=golden,
         strategy=strategy,
@@ -269,7 +238,7 @@ def explore(
             at for at, fired in zip(faults, tally.fired, strict=True) if tally.trials and not fired
         ),
         inconclusive=tuple(tally.reasons.items()),
-        shrinking_trials=shrinking_trials,
+        shrinking_trials=sum(one.shrunk.trials for one in shrunk.values() if one.shrunk),
         seconds=clock() - began,
         interrupted=interrupted,
     )
@@ -286,73 +255,147 @@ def _drawn(plan: TrialPlan, golden: TrialResult, kinds: Sequence[str]) -> list[F
     return found
 
 
+class _Ends:
+    """When no more trials are begun: after *trials_max*, or when it is *until* by *clock*; but a
+    part of the time is kept for what is to be shrunk."""
+
+    def __init__(
+        self, trials_max: int | None, until: float | None, clock: Callable[[], float], began: float
+    ) -> None:
+        self.trials_max = trials_max
+        self.until = until
+        self.clock = clock
+        self.began = began
+        self._round_began = began
+
+    def begin_round(self) -> None:
+        """What shrinking has left of the time is for more trials."""
+        self._round_began = self.clock()
+
+    def are_here(self, trials: int, *, to_shrink: bool) -> bool:
+        """Whether there are no more after *trials*."""
+        if self.trials_max is not None and trials >= self.trials_max:
+            return True
+        if self.until is None:
+            return False
+        part = 1 - _FOR_SHRINKING if to_shrink else 1
+        return self.clock() >= self._round_began + (self.until - self._round_began) * part
+
+    def is_late(self) -> bool:
+        """Whether what runs now is given up."""
+        return self.until is not None and self.clock() >= self.until
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """To shrink a finding; *flaky*: it did not show again."""
+
+    shrunk: Shrunk | None
+    flaky: bool
+
+
 class _Exploration:
-    """Runs what a strategy proposes, and teaches it what came of it."""
+    """Runs what a strategy proposes, teaches it what came of it, and shrinks what is found."""
 
     def __init__(
         self,
         plan: TrialPlan,
         golden: Outcome,
         strategy: Strategy,
-        faults: int,
         oracles: Sequence[Oracle],
         pool: Pool,
+        ends: _Ends,
+        tally: _Tally,
+        on_progress: Callable[[ExploreProgress], None] | None,
     ) -> None:
-        self.tally = _Tally(faults)
-        self.proposed = 0
+        self.tally = tally
+        self.shrunk: dict[Identity, _Attempt] = {}
         self._plan = plan
         self._golden = golden
         self._strategy = strategy
         self._oracles = oracles
         self._pool = pool
+        self._ends = ends
+        self._on_progress = on_progress
+        self._proposed = 0
         self._waiting: dict[int, Proposal] = {}
         self._ended: dict[int, Answer] = {}
 
-    def run(
-        self,
-        is_over: Callable[[], bool],
-        until: float | None,
-        clock: Callable[[], float],
-        tell: Callable[[], None],
-    ) -> None:
-        """Until *is_over*, or until there is nothing to propose any more."""
+    def run(self) -> None:
+        """Try and shrink, until there is no time, no trial, or no order left."""
+        before = -1
+        while self._proposed != before:
+            before = self._proposed
+            self._try_all()
+            for key in sorted(self._to_shrink(), key=lambda key: self.tally.groups[key].size):
+                self._shrink(key)
+            if self._ends.until is None:
+                return
+            self._ends.begin_round()
+
+    def _to_shrink(self) -> set[Identity]:
+        return self.tally.groups.keys() - self.shrunk
+
+    def _shrink(self, key: Identity) -> None:
+        simplest = self.tally.groups[key].simplest
+        if self._ends.is_late():
+            return
+        aim = Aim(plan=self._plan, identity=key, golden=self._golden, oracles=self._oracles)
+        shrunk = shrink(
+            aim,
+            simplest.result.schedule,
+            self._pool,
+            until=self._ends.until,
+            trials_max=_SHRINK_TRIALS_MAX,
+            clock=self._ends.clock,
+        )
+        self.shrunk[key] = _Attempt(shrunk, shrunk is None and not self._ends.is_late())
+        if shrunk is not None and shrunk.interrupted is not None:
+            raise shrunk.interrupted
+
+    def _try_all(self) -> None:
         before = -1
         try:
-            while self.proposed != before:
-                before = self.proposed
-                for number, answer in self._pool.run(self._plans(is_over), until, clock):
-                    given_up = until is not None and clock() >= until
-                    if isinstance(answer, TrialResult) or not given_up:
+            while self._proposed != before:
+                before = self._proposed
+                running = self._pool.run(self._plans(), self._ends.until, self._ends.clock)
+                for number, answer in running:
+                    if isinstance(answer, TrialResult) or not self._ends.is_late():
                         self._ended[number] = answer
-                    tell()
+                    self._tell()
             while self._learn_one():
                 pass
         finally:  # what came after one that was given up, or after an interruption, counts too
             for number in sorted(self._ended):
                 self.tally.take(number, self._ended.pop(number), self._judge)
 
-    def aim(self, failed: _Failed) -> Aim:
-        """To have its finding again."""
-        return Aim(
-            plan=self._plan,
-            identity=identity_of(failed.verdict.findings[0]),
-            golden=self._golden,
-            oracles=self._oracles,
-        )
+    def _tell(self) -> None:
+        if self._on_progress is not None:
+            ends = self._ends
+            self._on_progress(
+                ExploreProgress(
+                    trials=self.tally.trials,
+                    trials_max=ends.trials_max,
+                    interleavings=len(self.tally.digests),
+                    findings=len(self.tally.groups),
+                    seconds=ends.clock() - ends.began,
+                    seconds_max=None if ends.until is None else ends.until - ends.began,
+                )
+            )
 
-    def _plans(self, is_over: Callable[[], bool]) -> Iterator[tuple[int, TrialPlan]]:
-        while not is_over():
+    def _plans(self) -> Iterator[tuple[int, TrialPlan]]:
+        while not self._ends.are_here(self._proposed, to_shrink=bool(self._to_shrink())):
             proposal = self._propose()
             if proposal is None:
                 return  # once those that run have ended there may be more
-            number, self.proposed = self.proposed, self.proposed + 1
+            number, self._proposed = self._proposed, self._proposed + 1
             self._waiting[number] = proposal
             yield number, self._plan_of(proposal)
 
     def _propose(self) -> Proposal | None:
         """The next proposal: of the trials before it all but the last LAG have been learned of, and
         more only when there is none without."""
-        while self.tally.trials <= self.proposed - LAG:
+        while self.tally.trials <= self._proposed - LAG:
             if not self._learn_one():
                 return None
         while True:
@@ -389,8 +432,9 @@ class _Exploration:
 
 
 def _discovery(
-    plan: TrialPlan, group: _Group, shrunk: Shrunk | None, golden: Outcome, store: str | None
+    plan: TrialPlan, group: _Group, attempt: _Attempt | None, golden: Outcome, store: str | None
 ) -> Discovery:
+    shrunk = attempt.shrunk if attempt else None
     simplest = group.simplest
     result = shrunk.result if shrunk else simplest.result
     verdict = shrunk.verdict if shrunk else simplest.verdict
@@ -412,6 +456,7 @@ def _discovery(
         result=result,
         verdict=verdict,
         shrunk=shrunk,
+        flaky=attempt is not None and attempt.flaky,
         ident=ident,
         not_recorded=why,
     )
