@@ -190,7 +190,9 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
             "Exit status: 0 nothing found or fixed; 1 a finding; 2 usage; 3 it cannot be said."
         ),
     )
-    again.add_argument("--times", type=_positive, default=1, metavar="N", help="run it N times")
+    again.add_argument(
+        "--times", type=_positive, default=1, metavar="N", help="run it N times, and count"
+    )
     again.add_argument(
         "--exact",
         action="store_true",

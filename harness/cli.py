@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from ._engine import store
 from ._engine.record import record
-from ._engine.replay import Replay, replay
+from ._engine.replay import replay
 from ._engine.runner import Runner, open_standard_descriptors
 from ._engine.trial import TrialResult
 from ._supervisor.launch import machine_error
@@ -23,6 +23,7 @@ from .console import OUTPUTS, give_up, on_standard_output, print_lines, say, tel
 from .errors import HarnessError, SubjectError, UsageError
 from .oracle import is_unready, judge, status_in_words
 from .planning import is_root_of_the_machine, oracle_named, plan_to_run
+from .report.replay import answers
 from .report.text import announcement
 from .report.unfired import why_not
 from .subject import TrialPlan
@@ -227,30 +228,9 @@ def _replay(options: argparse.Namespace) -> int:
             raise UsageError(f"{path}: free mode cannot repeat a trace: leave --exact out")
         print_lines(announcement(str(path), recording))
         replays = list(replay(recording, options.times, oracles, exact=options.exact))
-        for one in _distinct(replays):
-            count = sum(_key(other) == _key(one) for other in replays)
-            times = f" {count}/{len(replays)}" if len(replays) > 1 else ""
-            said = [f"{one.word}{times}: {one.reason}"]
-            said += [weakened] if (weakened := _weakened(one)) else []
-            said += one.divergence.split("\n") if one.divergence else []
-            said += [f"  changed since the recording: {what}" for what in one.changed]
-            if one.divergence and not one.changed:
-                said.append("  changed since the recording: nothing that it knows of")
-            print_lines(said)
-            worst = max(worst, one.exit_status)
+        print_lines(answers(replays))
+        worst = max(worst, *(one.exit_status for one in replays))
     return worst
-
-
-def _key(one: Replay) -> tuple[str, str, str, str]:
-    return (one.word, one.reason, one.divergence, _weakened(one))
-
-
-def _weakened(one: Replay) -> str:
-    return in_few(one.result.outcome.weakened) if one.result else ""
-
-
-def _distinct(replays: list[Replay]) -> list[Replay]:
-    return list({_key(one): one for one in replays}.values())
 
 
 def _show(options: argparse.Namespace) -> int:

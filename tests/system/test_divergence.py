@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import platform
+import re
 from pathlib import Path
 from typing import Any
 
 from harness._engine.store import load
 from tests.system.recorded import BROKEN_OTHERWISE, CARELESS, MENDED, Case, changed, said
-from tests.system.support import harness
+from tests.system.support import harness, python
 
 
 def test_one_that_goes_another_way_is_said_to_and_with_exact_it_is_all_that_is_said(
@@ -49,6 +50,33 @@ def test_exact_minds_what_comes_out_where_all_calls_are_the_same(case: Case) -> 
     assert said(exact)[1] == "weakened: main/0 opens /proc/uptime, which is not held still"
     assert said(exact)[2].startswith("the same calls, but not the same stdout")
     assert changed(exact) == ["nothing that it knows of"]
+
+
+#: Processor time is real: its last digits are any.
+COIN = "import sys, time; sys.exit(time.process_time_ns() // 8 % 2)"
+WANDERS = "import os, time; os.access(str(time.process_time_ns()), 0); os._exit(3)"
+
+
+def test_one_that_fails_now_and_then_is_flaky_and_says_how_often(tmp_path: Path) -> None:
+    harness("run", "-q", "--record", "r.json", "--", *python(COIN), cwd=tmp_path)
+    done = harness("replay", "--times", "40", "r.json", cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    counted = [int(n) for n in re.findall(r"^[A-Z]+ (\d+)/40: ", done.stdout, re.MULTILINE)]
+    assert (len(counted), sum(counted)) == (2, 40), done
+    fails = re.fullmatch(r"FLAKY: fails (\d+)/40", lines[-1])
+    assert fails, lines
+    assert int(fails[1]) in counted
+    assert done.returncode == 1
+
+
+def test_one_that_goes_another_way_each_time_is_one_answer(tmp_path: Path) -> None:
+    harness("run", "-q", "--record", "r.json", "--", *python(WANDERS), cwd=tmp_path)
+    done = harness("replay", "--times", "10", "--exact", "r.json", cwd=tmp_path)
+    answers = said(done)
+    assert answers[0] == "DIVERGED 10/10: otherwise REPRODUCED: main: exits 3", done
+    assert sum(answer.startswith("diverges at event ") for answer in answers) == 1
+    assert "  and 9 more ways, of 10" in done.stdout.splitlines()
+    assert done.returncode == 3
 
 
 # ---- What has changed since ----------------------------------------------------------------------

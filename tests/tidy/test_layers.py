@@ -108,6 +108,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "probe",
         "doctor",
         "report.text",
+        "report.replay",
         "report.sweep",
         "report.shrink",
         "report.explore",
