@@ -82,8 +82,11 @@ def _schedule(options: argparse.Namespace) -> Schedule:
         given = Schedule.loads(_read(options.schedule), options.schedule)
     faults = tuple(one for text in options.fault for one in parse_faults_at(text, root))
     limits = tuple(parse_limit(text, root) for text in options.limit)
+    mode = options.mode or given.mode
+    if mode == "free" and options.seed is not None:
+        raise UsageError("--seed: in free mode nothing is drawn; leave it out, or the mode")
     return Schedule(
-        mode=options.mode or given.mode,
+        mode=mode,
         seed=given.seed if options.seed is None else options.seed,
         clock_start=given.clock_start,
         faults=given.faults + faults,

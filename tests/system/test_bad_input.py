@@ -127,6 +127,7 @@ _BAD_OPTIONS = {
     ("--nonsense",): "--help",
     ("--mode", "fast"): "'controlled', 'free'",
     ("--seed", "x"): "--seed",
+    ("--seed", "3", "--mode", "free"): "in free mode nothing is drawn",
     ("--deadline", "0"): "500ms, 10s, 2m",
     ("--deadline", "soon"): "500ms, 10s, 2m",
     ("--steps", "-3"): "above 0",
