@@ -16,7 +16,8 @@ A map, top to bottom; a module imports only from rows above its own, or from ear
                                       what is run, what can go wrong, and how it is judged
     5  _engine/                       a trial from start to verdict; replay, sweep, explore, shrink
     6  cli.py planning.py sweeping.py exploring.py shrinking.py console.py doctor.py probe.py
-       report/ _pytest/               how a user reaches it
+       report/ _pytest/ strategies.py stateful.py
+                                      how a user reaches it; the last two are for Hypothesis
 """
 
 __version__ = "0.1.0"

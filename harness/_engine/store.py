@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 from ..errors import UsageError, unknown
@@ -40,6 +41,11 @@ def save(recording: Recording, directory: str = DIRECTORY) -> str:
     link.symlink_to(ident)
     link.replace(Path(directory, "latest"))
     return ident
+
+
+def drop(ident: str, directory: str = DIRECTORY) -> None:
+    """Take a recording out of the store again; nothing when it is not there."""
+    shutil.rmtree(Path(directory, ident), ignore_errors=True)
 
 
 def write(recording: Recording, path: str) -> None:

@@ -6,12 +6,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import pytest
 
 from .._engine.record import record
-from .._engine.store import find, load, save
+from .._engine.store import drop, find, identify, load, save
 from .._engine.sweep import sweep as sweep_
 from .._engine.sweep_result import SweepResult
 from .._engine.trial import TrialResult
@@ -28,9 +29,11 @@ from ..trace import Trace
 from ..verdict import Outcome, Verdict
 from ..weakness import in_few
 from .abilities import end_without_trials
+from .sections import SHOWN
 from .session import Session, without_faults
 
 T = TypeVar("T")
+_OF_A_FINDING = ("harness-finding", "harness-replay")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +61,7 @@ class Fixture:
     def __init__(self, session: Session, item: pytest.Item) -> None:
         self._session = session
         self._item = item
+        self._own: set[str] = set()  # recordings that were not there before this test
 
     def _plan(self, subject: Subject, clients: Sequence[ClientLike], **more: object) -> TrialPlan:
         if not isinstance(subject, Subject):
@@ -83,7 +87,17 @@ class Fixture:
         """Attach the smallest of what was found: what happened around its fault."""
         (file,) = find(ident, self._session.store)
         text = show(load(file))
-        self._item.add_report_section("call", f"harness show {self._session.name_of(ident)}", text)
+        self._item.stash[SHOWN] = (f"harness show {self._session.name_of(ident)}", text)
+
+    def _supersede(self) -> None:
+        """A property test tries on after a failure, and only its last one counts: forget those
+        before it."""
+        for ident in self._own:
+            drop(ident, self._session.store)
+        self._session.tally.add(findings=-len(self._own))
+        self._own.clear()
+        properties = self._item.user_properties
+        properties[:] = [one for one in properties if one[0] not in _OF_A_FINDING]
 
     def _note(self, name: str, value: object) -> None:
         """A property of the test in the JUnit report."""
@@ -109,11 +123,13 @@ class Trial(Fixture):
         deadline_s: float = DEADLINE_S,
         step_limit: int = STEP_LIMIT,
         check: bool = True,
+        must_fire: bool = True,
         **named: ClientLike,
     ) -> Tried:
         """Run one trial of *subject* with *clients* beside it, and judge it against a run without
         faults. The test fails when there is a finding, when the verdict is INCONCLUSIVE, and when a
-        fault did not fire; not with *check* false.
+        fault did not fire; not with *check* false. Without *must_fire* a fault whose call does not
+        come is no failure.
 
         *faults* are as on the command line, `service/0:write#2=ENOSPC`, or values; they come after
         those of *schedule*. From a *seed* is drawn who goes next, and what is random. *oracles* of
@@ -144,7 +160,7 @@ class Trial(Fixture):
         if check and verdict.status == "FAIL":
             self._failed(tried, plan, result, names)
         if check:
-            self._not_failed(tried, plan, result)
+            self._not_failed(tried, plan, result, must_fire)
         return tried
 
     def _prepared(
@@ -163,11 +179,16 @@ class Trial(Fixture):
         self, tried: Tried, plan: TrialPlan, result: TrialResult, oracles: Sequence[str]
     ) -> NoReturn:
         __tracebackhide__ = True
+        self._supersede()
         self._session.tally.add(findings=1)
         ident: str | None = None
         more = []
         try:
-            ident = save(record(plan, result, tried.verdict, tried.golden), self._session.store)
+            recording = record(plan, result, tried.verdict, tried.golden)
+            is_new = not Path(self._session.store, identify(recording)).exists()
+            ident = save(recording, self._session.store)
+            if is_new:
+                self._own.add(ident)
             more.append(repeat(self._session.name_of(ident), oracles))
         except (OSError, HarnessError) as error:
             more.append(f"not recorded: {error}")
@@ -183,14 +204,16 @@ class Trial(Fixture):
             self._show(ident)
         pytest.fail("\n".join(report), pytrace=False)
 
-    def _not_failed(self, tried: Tried, plan: TrialPlan, result: TrialResult) -> None:
+    def _not_failed(
+        self, tried: Tried, plan: TrialPlan, result: TrialResult, must_fire: bool
+    ) -> None:
         __tracebackhide__ = True
         if tried.verdict.status == "INCONCLUSIVE":
             pytest.fail(f"INCONCLUSIVE {tried.verdict.reason}", pytrace=False)
         unfired = [
             why_not(plan, result, index)
             for index, times in enumerate(tried.outcome.fired)
-            if not times
+            if must_fire and not times
         ]
         if unfired:
             pytest.fail("\n".join(unfired))

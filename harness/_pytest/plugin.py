@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .sections import attach
 from .tally import Tally
 
 if TYPE_CHECKING:
@@ -160,6 +161,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if problem:
         pytest.fail(f"harness(requires=...): {problem}", pytrace=False)
     need(wanted, _demanded(item.config))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Attach what happened around the finding."""
+    attach(item, call.when)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

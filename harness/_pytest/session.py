@@ -12,12 +12,15 @@ from pathlib import Path
 
 from .._engine.golden import check_passes, golden_of
 from .._engine.pool import Pool
+from .._engine.record import record
 from .._engine.runner import Runner
-from .._engine.store import DIRECTORY
+from .._engine.store import DIRECTORY, save
 from .._engine.trial import TrialResult
-from ..oracle import Oracle
+from ..errors import HarnessError
+from ..oracle import Oracle, judged_by
+from ..report.sweep import repeat
 from ..schedule import Schedule
-from ..subject import TrialPlan
+from ..subject import TrialPlan, workload_of
 from .tally import Tally
 
 
@@ -84,11 +87,26 @@ class Session:
         if key not in self._golden:
             self._golden[key] = [self.run(plan)]
         runs = self._golden[key]
-        check_passes(plan, runs[0], oracles)  # else no second run: each may last to its deadline
+        try:
+            check_passes(plan, runs[0], oracles)
+        except HarnessError as error:  # no second run: each may last to its deadline
+            raise HarnessError(f"{error}{self._kept(plan, runs[0], oracles)}") from None
         if len(runs) == 1:
             runs.append(self.run(plan))
         first, second = runs
         return golden_of(plan, first, second, oracles)
+
+    def _kept(self, plan: TrialPlan, run: TrialResult, oracles: Sequence[Oracle]) -> str:
+        """Keep a golden run that fails: the line that repeats it, or nothing."""
+        verdict = judged_by(oracles, plan.roots[0], run.outcome)
+        if verdict.status != "FAIL":
+            return ""
+        try:
+            ident = save(record(plan, run, verdict), self.store)
+            names = [str(workload_of(oracle, {})) for oracle in oracles]
+        except (OSError, HarnessError):
+            return ""  # what is wrong is said all the same
+        return f"; {repeat(self.name_of(ident), names).strip()}"
 
     def name_of(self, ident: str) -> str:
         """How `harness replay` finds recording *ident* from where pytest was started."""

@@ -24,7 +24,8 @@ class Inner:
         self.root = root
         for name in "greeter", "starts_a_thread":
             shutil.copy(PROGRAMS / f"{name}.py", root)
-        shutil.copy(PROGRAMS / "cases.py", root / "test_cases.py")
+        for name in "cases", "properties":
+            shutil.copy(PROGRAMS / f"{name}.py", root / f"test_{name}.py")
 
     def pytest(self, *words: str, cwd: str = ".", **env: str) -> pytest.RunResult:
         """Run pytest with *words*: `::test_name` is one of the cases."""

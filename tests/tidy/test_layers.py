@@ -122,11 +122,14 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "cli",
         "__main__",
         "_pytest.tally",
+        "_pytest.sections",
         "_pytest.abilities",
         "_pytest.session",
         "_pytest.fixtures",
         "_pytest.exploring",
         "_pytest.plugin",
+        "strategies",
+        "stateful",
     ),
 )
 

@@ -47,6 +47,20 @@ def _serve(path, answer, send=socket.socket.sendall):
             os.unlink(path)
 
 
+def adds(path, most=None):
+    """It adds up what it is told; from *most* on it starts anew, as a counter that is too small."""
+    total = 0
+
+    def answer(number):
+        nonlocal total
+        total += int(number)
+        if most is not None and total >= most:
+            total = 0
+        return b"%d" % total
+
+    _serve(path, answer)
+
+
 def forks_first(path):
     """Its child serves, it waits: as good as any."""
     pid = os.fork()
