@@ -24,7 +24,7 @@ from scenarios.forking_service.service import SERVICE
 from scenarios.forking_service.workloads import runs, says_hello
 from tests.system.programs.many import SOCKET, drips, echoes, says
 from tests.system.subjects import pipeline, prefork_interpreter
-from tests.system.support import PATIENCE_S, PROJECT
+from tests.system.support import PATIENCE_S, PROJECT, plan, python
 
 Make = Callable[[], TrialPlan]
 SEED = 11
@@ -46,7 +46,27 @@ def asyncio_echo() -> TrialPlan:
     return service.plan(*[says] * 20, schedule=Schedule(seed=SEED), policy="random", recovers=False)
 
 
+_THREADS = """
+import concurrent.futures, os, threading
+turn, whose = threading.Condition(), [0]
+def takes_its_turn(n):
+    with turn:
+        turn.wait_for(lambda: whose[0] == n, timeout=60)
+        os.write(1, b"%d" % n)
+        whose[0] += 1
+        turn.notify_all()
+with concurrent.futures.ThreadPoolExecutor(6) as pool:
+    for n in pool.map(takes_its_turn, range(6)): pass
+"""
+
+
+def thread_pool() -> TrialPlan:
+    """Six threads that wait for each other by a condition variable."""
+    return plan(*python(_THREADS), seed=SEED)
+
+
 SUBJECTS: dict[str, Make] = {
+    "thread pool": thread_pool,
     "forking service": forking_service,
     "prefork-interp": partial(prefork_interpreter, seed=SEED),
     "asyncio echo": asyncio_echo,
@@ -75,14 +95,14 @@ def test_every_run_has_one_digest(
     name: str, runner: Runner, effort: Effort, record_property: Callable[[str, object], None]
 ) -> None:
     trials = 1000 if effort == "full" else 8
-    plan = SUBJECTS[name]()
-    found = Counter(runner.run(plan).trace.digest for _ in range(trials // 2))
+    trial = SUBJECTS[name]()
+    found = Counter(runner.run(trial).trace.digest for _ in range(trials // 2))
     with busy_loops():
-        found.update(runner.run(plan).trace.digest for _ in range(trials // 2))
+        found.update(runner.run(trial).trace.digest for _ in range(trials // 2))
     record_property("trials", trials)
     record_property("most common", found.most_common(1)[0][1])
     assert [*found.values()] == [trials], found
-    assert len(runner.run(plan).trace.events) > 100
+    assert len(runner.run(trial).trace.events) > 100
 
 
 #: What a program may draw, and what it makes of it.
