@@ -1,8 +1,9 @@
 """The template: a process that has imported the subject's modules once, and of which each trial's
 init is forked.
 
-It is executed, with addresses and hash seed fixed, imports, collects its garbage, and from then on
-only waits for a packet and forks: what it forks is the same each time. The runner cannot be that:
+It is executed, with addresses and hash seed fixed, imports, with what that draws at random fixed
+too, collects its garbage, and from then on only waits for a packet and forks: what it forks is the
+same each time. The runner cannot be that:
 it keeps results, so its children would differ. Init becomes the runner's child (CLONE_PARENT), and
 reads its plan itself, so that a plan leaves nothing behind here.
 """
@@ -20,10 +21,12 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from .._kernel import namespaces, process, vdso
+from .._kernel.drawing import random_bytes_from
 from .._kernel.uapi import ADDR_NO_RANDOMIZE
 from ..errors import RunnerError, SubjectError
 from ..workload import Workload
 from . import functions, init
+from .randomness import Randomness
 
 _PACKET = 1 << 17
 _FDS_MAX = 16
@@ -52,7 +55,11 @@ def main(fd: int) -> None:
     sys.path[:] = wanted["path"]
     os.environ.clear()
     os.environ.update(wanted["environment"])
-    problem = _import_all([Workload.from_json(one) for one in wanted["workloads"]])
+    drawn = Randomness(0)
+    with random_bytes_from(lambda size: drawn.draw("template", "import", size)):
+        if "random" in sys.modules:
+            sys.modules["random"].seed()  # what it was seeded with before is another each time
+        problem = _import_all([Workload.from_json(one) for one in wanted["workloads"]])
     real_clock = "" if problem else _hold_clock()
     control.send(json.dumps({"problem": problem, "real_clock": real_clock}).encode())
     if problem:

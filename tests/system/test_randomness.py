@@ -21,7 +21,7 @@ from harness.oracle import judge
 from harness.recording import Recording
 from harness.schedule import Schedule
 from harness.subject import TrialPlan
-from tests.system.programs import workloads
+from tests.system.programs import drawing, workloads
 from tests.system.support import calls, exit_status, harness, needs, plan, python, shell
 
 CProgram = Callable[..., str]
@@ -102,6 +102,24 @@ def test_a_function_draws_from_the_seed(runner: Runner) -> None:
     with Runner() as another:
         trial = Subject.process(workloads.draws).plan(schedule=Schedule(seed=7))
         assert said(another, trial, 7) == seven
+
+
+def test_what_a_module_draws_when_it_is_imported_is_the_same_in_each_session() -> None:
+    found = []
+    for seed in 1, 2:
+        with Runner() as runner:
+            trial = Subject.process(drawing.tells).plan(schedule=Schedule(seed=seed))
+            found.append(said(runner, trial, seed))
+    assert found[0] == found[1]
+    assert found[0].endswith("[10] 1\n\n")
+
+
+def test_where_that_cannot_be_a_module_is_imported_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HARNESS_KERNEL_FAIL", "drawing._overwrite#1=EPERM")
+    with Runner() as runner:
+        assert said(runner, Subject.process(drawing.tells).plan())
 
 
 _C = """

@@ -38,6 +38,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_kernel.ptrace",
         "_kernel.auxv",
         "_kernel.vdso",
+        "_kernel.drawing",
         "_kernel.message",
         "_kernel.mount",
         "_kernel.namespaces",
