@@ -290,6 +290,31 @@ print(max(gaps) > 0.25, flush=True)
     assert (exit_status(result), result.outcome.stdout.head) == (0, "True\n")
 
 
+@both_modes
+@pytest.mark.parametrize("waits", ["done.wait()", "done.wait(3600)", "os.read(r, 1)"])
+def test_a_process_is_stopped_although_its_threads_wait(
+    waits: str, mode: str, runner: Runner
+) -> None:
+    code = f"""
+import os, threading
+r, w = os.pipe()
+child = os.fork()
+if child == 0:
+    done = threading.Event()
+    thread = threading.Thread(target=lambda: {waits})
+    thread.start()
+    os.mkdir("d")
+    done.set()
+    os.write(w, b"x")
+    thread.join()
+    os._exit(3)
+print(os.WIFSTOPPED(os.waitpid(child, os.WUNTRACED)[1]), os.path.exists("d"), end=" ")
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+    result = runner.run(plan(*python(code), faults=["main/0:mkdir=pause(50ms)"], mode=mode))
+    assert (result.outcome.end, result.outcome.stdout.head) == ("exited", "True False 3\n")
+
+
 # hold until
 
 # The second child begins when the first is in mkdir(2), call 83, and held there.
