@@ -316,11 +316,12 @@ class Answers:
             self._listener.add_fd(notif[0], fd, at=number, cloexec=cloexec)
 
         receives = BY_NR[notif[3]].name in RECEIVES
+        everybody = {one.tgid for one in self._trial.alive()}
         kernel_says_so = True
         try:
             with closing(Caller(task.memory(), task.tgid)) as caller:
                 if isinstance(fault, EofFault):
-                    end_stream(caller, notif[6], receives=receives, put=put)
+                    end_stream(caller, notif[6], receives=receives, put=put, among=everybody)
                 else:
                     kernel_says_so = reset_connection(caller, notif[6])
         except NoOtherEnd as why:

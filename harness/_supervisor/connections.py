@@ -5,8 +5,9 @@ with its signals, and what every later call and poll(2) sees, is the kernel's ow
 shutdown(2), unix(7), tcp(7), pipe(7).
 
 - Socket, read: its receiving side is shut down, and what lies in it unread is thrown away, as if it
-  had never been sent. On a unix socket the other end then finds that nobody reads (EPIPE). On TCP
-  it does not; what it sends later still arrives, as Linux has it.
+  had never been sent. On a unix socket the other end then finds that it cannot write (EPIPE). On
+  TCP that takes no more than a flag here, and what is sent later still arrives: so there the
+  sending side of the other end is shut down, if a task of the trial has it.
 - Socket, write: its sending side is shut down; the other end reads an end of file.
 - Pipe: the caller's process gets, in place of the descriptor, the end of another pipe whose other
   end is closed. Other processes keep theirs.
@@ -22,7 +23,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from socket import (
     AF_INET,
@@ -35,10 +36,12 @@ from socket import (
     SOCK_STREAM,
     socket,
 )
+from typing import Any
 
-from .._kernel import message
+from .._kernel import message, process
 from .caller import Caller, Leave
 
+_TCP = (AF_INET, AF_INET6)
 _DRAIN = 1 << 16
 _CONTROL = 4096
 _WHAT = {
@@ -57,16 +60,23 @@ class NoOtherEnd(Exception):
     """The descriptor has no other end that could go; says what it is."""
 
 
-def end_stream(caller: Caller, number: int, *, receives: bool, put: Put) -> None:
-    """Have what the caller's descriptor *number* reads, or else writes, end. Raises NoOtherEnd, and
-    OSError when the caller is gone."""
+def end_stream(
+    caller: Caller, number: int, *, receives: bool, put: Put, among: Iterable[int]
+) -> None:
+    """Have what the caller's descriptor *number* reads, or else writes, end. The other end of a TCP
+    connection is looked for *among* these processes. Raises NoOtherEnd, and OSError when the caller
+    is gone."""
     number &= 0xFFFFFFFF
     fd, kind = _duplicate(caller, number)
     if kind == stat.S_IFIFO:
         _put_ended_pipe(caller.tgid, number, fd, receives=receives, put=put)
         return
     with _connection(fd, kind) as connection:
-        connection.shutdown(SHUT_RD if receives else SHUT_WR)
+        if receives and connection.family in _TCP and (other := _other_end(connection, among)):
+            with other:
+                other.shutdown(SHUT_WR)
+        else:
+            connection.shutdown(SHUT_RD if receives else SHUT_WR)
     if receives:
         _throw_away(fd)
 
@@ -78,7 +88,7 @@ def reset_connection(caller: Caller, number: int) -> bool:
     if kind == stat.S_IFIFO:
         raise NoOtherEnd("a pipe, which cannot be reset")
     with _connection(fd, kind) as connection:
-        kernel_says_so = connection.family in (AF_INET, AF_INET6)
+        kernel_says_so = connection.family in _TCP
         if kernel_says_so:
             message.disconnect(fd)
         try:
@@ -119,6 +129,46 @@ def _connection(fd: int, kind: int) -> Iterator[socket]:
         yield connection
     finally:
         connection.detach()
+
+
+def _other_end(connection: socket, among: Iterable[int]) -> socket | None:
+    """A duplicate of the socket that a TCP *connection* leads to, if one of *among* has it open."""
+    wanted = _address(connection.getpeername()), _address(connection.getsockname())
+    for tgid in among:
+        for one in _sockets_of(tgid):
+            try:
+                names = _address(one.getsockname()), _address(one.getpeername())
+            except OSError:
+                names = None  # it is not connected
+            if one.family in _TCP and names == wanted:
+                return one
+            one.close()
+    return None
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    """Host and port, in the same form whether the socket is for IPv4 or IPv6."""
+    return (name[0].removeprefix("::ffff:"), name[1]) if isinstance(name, tuple) else None
+
+
+def _sockets_of(tgid: int) -> Iterator[socket]:
+    """Duplicates of the sockets of a process; none when it is gone."""
+    folder = f"/proc/{tgid}/fd"
+    try:
+        pidfd = process.open_pidfd(tgid)
+    except OSError:
+        return
+    try:
+        for number in os.listdir(folder):
+            try:
+                if os.readlink(f"{folder}/{number}").startswith("socket:"):
+                    yield socket(fileno=process.get_fd(pidfd, int(number)))
+            except OSError:
+                continue  # closed meanwhile
+    except OSError:
+        return
+    finally:
+        os.close(pidfd)
 
 
 def _throw_away(fd: int) -> None:

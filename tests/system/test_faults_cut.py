@@ -25,8 +25,11 @@ import select, signal, socket, os
 def made(kind):
     if kind == "unix": return socket.socketpair()
     if kind == "packets": return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener = socket.create_server(("127.0.0.1", 0))
-    one = socket.create_connection(listener.getsockname())
+    if kind == "tcp6":  # a client for IPv4 at a server for both
+        listener = socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    else:
+        listener = socket.create_server(("127.0.0.1", 0))
+    one = socket.create_connection(("127.0.0.1", listener.getsockname()[1]))
     return one, listener.accept()[0]
 def what(act, *args):
     try: got = act(*args)
@@ -73,16 +76,25 @@ def test_after_an_end_every_read_agrees_and_so_does_poll(
 
 
 @both_modes
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [("unix", "BrokenPipeError"), ("packets", "BrokenPipeError"), ("tcp", "1")],
-)
-def test_the_other_end_of_a_unix_socket_finds_that_nobody_reads(
-    kind: str, expected: str, mode: str, runner: Runner
+@pytest.mark.parametrize("kind", ["unix", "packets", "tcp", "tcp6"])
+def test_the_other_end_finds_that_nobody_reads_and_what_it_wrote_is_lost(
+    kind: str, mode: str, runner: Runner
 ) -> None:
-    code = _cut(kind, "one.recv, 9", "peer.send, b'x'")
+    code = _cut(kind, "one.recv, 9", "peer.send, b'x'", "one.recv, 9")
     result = runner.run(plan(*code, faults=["recvfrom=eof"], mode=mode))
-    assert result.outcome.stdout.head == f"end {expected} \n"
+    assert result.outcome.stdout.head == "end BrokenPipeError end \n"
+
+
+@both_modes
+def test_a_connection_that_nobody_has_accepted_yet_ends_too(mode: str, runner: Runner) -> None:
+    code = """
+import os, socket
+listener = socket.create_server(("127.0.0.1", 0))
+one = socket.create_connection(listener.getsockname())
+os._exit(len(one.recv(9)))
+"""
+    result = runner.run(plan(*python(code), faults=["recvfrom=eof"], mode=mode))
+    assert (exit_status(result), result.outcome.fired) == (0, (1,))
 
 
 @both_modes
