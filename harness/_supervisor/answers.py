@@ -327,7 +327,8 @@ class Answers:
         except NoOtherEnd as why:
             said = f"{due.at}: {task.name} {task.call_name}#{task.nth} is of {why}"
             self._trial.mark("note", path_arg(said))
-            self._proceed(task, notif, paths)
+            self._record(task, "-", notif, paths)
+            self._carry_out(task, notif)
             return
         except OSError:
             self._proceed(task, notif, paths)  # it died under our hands

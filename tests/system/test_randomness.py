@@ -416,6 +416,13 @@ for size in 8, 2:
     assert events == ["short:2", "-"]
 
 
+@pytest.mark.parametrize("fault", ["eof", "reset", "delay(5s)", "pause(5s)", "signal(WINCH)"])
+def test_a_fault_that_lets_a_device_be_read_draws_as_well(runner: Runner, fault: str) -> None:
+    code = "data = bytearray(8); os.readv(fd, [data]); print(data.hex())"
+    found = read_of_device(runner, code, faults=[f"readv#1={fault}"])
+    assert found.outcome.stdout == read_of_device(runner, code).outcome.stdout
+
+
 def test_standard_input_may_be_a_device() -> None:
     with open("/dev/urandom", "rb") as device:
         found = [
