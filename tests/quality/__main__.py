@@ -18,7 +18,8 @@ How the tester is tested: bugs that real services of this kind had are planted i
 reference services (`tests/quality/bugs/`, never reachable from the real code), and a sweep must
 find each by itself. Nothing points at the bug: the clients are the same ordinary ones for all (one
 runs a command, one says hello), and every call of every role, in every phase, gets every kind of
-fault that is tried unless others are asked for. The search ends at its first finding.
+fault that is tried unless others are asked for. Bugs that are there without any fault are looked
+for with one ordinary client of the scenarios after the other. The search ends at its first finding.
 
 | # | service | the bug | found after | found as | by | faults | reproduced | when mended |
 |---|---|---|---|---|---|---|---|---|
@@ -60,8 +61,8 @@ def _cells(caught: Hunt) -> list[str]:
     reproduced = sum(one.word == "REPRODUCED" for one in replays)
     return [
         f"{caught.trials} trials, {caught.seconds:.1f} s",
-        caught.found.finding.describe(),
-        f"`{caught.found.fault}`",
+        caught.finding.describe(),
+        caught.by,
         str(caught.faults),
         f"{reproduced} of {len(replays)}",
         mend(caught).word,

@@ -1,8 +1,8 @@
 """The planted bugs, and how they are hunted: nothing here tells the harness where to look.
 
-Each is a variant of a service in bugs/. All are hunted with the same ordinary clients, at every
-call of every role in every phase, with every kind of fault that is tried unless others are asked
-for.
+Each is a variant of a service in bugs/. All are swept with the same two clients, at every call of
+every role in every phase, with every kind of fault that is tried unless others are asked for; but
+those that need no fault, with one ordinary client of the scenarios after the other.
 """
 
 from __future__ import annotations
@@ -15,12 +15,17 @@ from typing import Any
 
 from harness import Subject, listening
 from harness._engine import store
+from harness._engine.record import record
 from harness._engine.replay import Replay, replay
+from harness._engine.runner import Runner
 from harness._engine.sweep import sweep
-from harness._engine.sweep_result import Found, SweepResult
+from harness._engine.sweep_result import SweepResult
+from harness.oracle import judge
 from harness.recording import Recording
+from harness.subject import ClientLike
+from harness.verdict import Finding
 from harness.workload import Workload
-from scenarios.forking_service.workloads import SOCKET, runs, says_hello
+from scenarios.forking_service.workloads import EVERYTHING, SOCKET, drips, runs, says_hello
 
 BUGS = Path(__file__).with_name("bugs")
 #: How often a recording is replayed, in the full size.
@@ -36,6 +41,8 @@ class Bug:
     number: int
     service: str
     module: str
+    #: It is there without anything going wrong, if only the right client asks.
+    is_plain: bool = False
 
     @property
     def source(self) -> str:
@@ -56,9 +63,19 @@ class Bug:
 PLANTED = (
     Bug(number=1, service="forking", module="forking_01_spins_at_the_end"),
     Bug(number=2, service="forking", module="forking_02_one_request_ends_it"),
+    Bug(number=3, service="forking", module="forking_03_a_child_unwinds"),
+    Bug(number=4, service="forking", module="forking_04_waits_for_ever", is_plain=True),
+    Bug(number=5, service="forking", module="forking_05_another_order", is_plain=True),
     Bug(number=6, service="forking", module="forking_06_exited_too_early"),
+    Bug(number=7, service="forking", module="forking_07_ends_at_a_weekend", is_plain=True),
+    Bug(number=8, service="forking", module="forking_08_one_slow_client", is_plain=True),
     Bug(number=10, service="forking", module="forking_10_fork_fails_unnoticed"),
 )
+
+
+ORDINARY: dict[str, ClientLike] = EVERYTHING | {
+    "drip": partial(drips, request="fork-env rocks\nBZR_EMAIL: a@weekend\nend\n", every_ms=90)
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +85,8 @@ class Hunt:
     bug: Bug
     trials: int
     seconds: float
-    found: Found
+    finding: Finding
+    by: str
     recording: Recording
 
     @property
@@ -78,8 +96,34 @@ class Hunt:
 
 
 def hunt(bug: Bug, folder: Path, jobs: int = 1) -> Hunt | None:
-    """Sweep the variant until there is a finding; None when there is none. The variant runs from a
-    copy in *folder*, and the recording is stored there."""
+    """Search until there is a finding; None when there is none. The variant runs from a copy in
+    *folder*, and the recording is stored there."""
+    return run_ordinarily(bug, folder) if bug.is_plain else sweep_it(bug, folder, jobs)
+
+
+def run_ordinarily(bug: Bug, folder: Path) -> Hunt | None:
+    """One trial without a fault for each ordinary client, until one fails."""
+    began = time.monotonic()
+    service = variant(bug.source, folder)
+    with Runner() as runner:
+        for trials, client in enumerate(ORDINARY.values(), 1):
+            plan = service.plan(client, hello=says_hello, step_limit=_STEPS)
+            result = runner.run(plan)
+            verdict = judge(plan.roots[0], result.outcome)
+            if verdict.status == "FAIL":
+                return Hunt(
+                    bug=bug,
+                    trials=trials,
+                    seconds=time.monotonic() - began,
+                    finding=verdict.findings[0],
+                    by="no fault",
+                    recording=record(plan, result, verdict),
+                )
+    return None
+
+
+def sweep_it(bug: Bug, folder: Path, jobs: int) -> Hunt | None:
+    """Let every call go wrong, with the same two clients for all bugs."""
     began = time.monotonic()
     result = search(bug.source, folder, jobs)
     if not result.findings:
@@ -90,16 +134,30 @@ def hunt(bug: Bug, folder: Path, jobs: int = 1) -> Hunt | None:
         bug=bug,
         trials=result.trials,
         seconds=time.monotonic() - began,
-        found=found,
+        finding=found.finding,
+        by=f"`{found.fault}`",
         recording=store.load(folder / "store" / found.ident / "recording.json"),
     )
 
 
 def search(source: str, folder: Path, jobs: int = 1, **options: Any) -> SweepResult:
     """The sweep of the service that *source* has, to its first finding."""
+    rocks = partial(runs, stdout="It sure does!\n")
+    return sweep(
+        variant(source, folder).plan(rocks, hello=says_hello, step_limit=_STEPS),
+        roles="**",
+        jobs=jobs,
+        store=str(folder / "store"),
+        exitfirst=True,
+        **options,
+    )
+
+
+def variant(source: str, folder: Path) -> Subject:
+    """The service that *source* has."""
     module = folder / "planted_service.py"
     module.write_text(source, encoding="utf-8")
-    service = Subject.process(
+    return Subject.process(
         Workload(
             module=module.stem,
             file=str(module),
@@ -107,15 +165,6 @@ def search(source: str, folder: Path, jobs: int = 1, **options: Any) -> SweepRes
             kwargs={"path": SOCKET, "directory": "{dir}"},
         ),
         ready=listening(SOCKET),
-    )
-    rocks = partial(runs, stdout="It sure does!\n")
-    return sweep(
-        service.plan(rocks, hello=says_hello, step_limit=_STEPS),
-        roles="**",
-        jobs=jobs,
-        store=str(folder / "store"),
-        exitfirst=True,
-        **options,
     )
 
 

@@ -1,4 +1,4 @@
-"""Planted bugs are found by a sweep that nobody has told where to look."""
+"""Planted bugs are found by a search that nobody has told where to look."""
 
 from collections.abc import Callable
 from pathlib import Path
