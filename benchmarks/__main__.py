@@ -8,10 +8,14 @@ import sys
 
 from harness.errors import HarnessError
 
-from . import kernel_plane, table, trials
+from . import forking, kernel_plane, table, trials
 from .soak import commit, machine
 
-BENCHMARKS = {"kernel_plane": kernel_plane.measure, "trials": trials.measure}
+BENCHMARKS = {
+    "forking": forking.measure,
+    "kernel_plane": kernel_plane.measure,
+    "trials": trials.measure,
+}
 
 
 def main() -> int:

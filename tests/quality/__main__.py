@@ -60,7 +60,7 @@ def _cells(caught: Hunt) -> list[str]:
     replays = again(caught)
     reproduced = sum(one.word == "REPRODUCED" for one in replays)
     return [
-        f"{caught.trials} trials, {caught.seconds:.1f} s",
+        f"{caught.trials} trial{'s' * (caught.trials != 1)}, {caught.seconds:.1f} s",
         caught.finding.describe(),
         caught.by,
         str(caught.faults),

@@ -25,7 +25,7 @@ from harness.recording import Recording
 from harness.subject import ClientLike
 from harness.verdict import Finding
 from harness.workload import Workload
-from scenarios.forking_service.workloads import EVERYTHING, SOCKET, drips, runs, says_hello
+from scenarios.forking_service.workloads import EVERYTHING, SOCKET, drips, forks, runs, says_hello
 
 BUGS = Path(__file__).with_name("bugs")
 #: How often a recording is replayed, in the full size.
@@ -73,9 +73,11 @@ PLANTED = (
 )
 
 
-ORDINARY: dict[str, ClientLike] = EVERYTHING | {
-    "drip": partial(drips, request="fork-env rocks\nBZR_EMAIL: a@weekend\nend\n", every_ms=90)
-}
+#: First those that speak the protocol byte by byte, as clients of old.
+ORDINARY: dict[str, ClientLike] = {
+    "fork": partial(forks, pieces=["fork rocks\n"], stdout="It sure does!\n"),
+    "drip": partial(drips, request="fork-env rocks\nBZR_EMAIL: a@weekend\nend\n", every_ms=90),
+} | EVERYTHING
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
