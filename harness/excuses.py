@@ -146,18 +146,25 @@ class _Met:
 
 
 def excused(
-    root: str, clients: Collection[str], schedule: Schedule, fired: Sequence[int]
+    root: str,
+    clients: Collection[str],
+    schedule: Schedule,
+    fired: Sequence[int],
+    *,
+    one_process: bool = False,
 ) -> Excused:
     """What is excused when the faults of *schedule* have *fired* so often each.
 
-    *root* is the role of the service, *clients* those of its clients. ValueError when *fired* does
-    not count the faults of this schedule."""
+    *root* is the role of the service, *clients* those of its clients. In *one_process* what kills
+    one kills them all. ValueError when *fired* does not count the faults of this schedule."""
     everything = [*_met(schedule, fired)]
     rows = [
         (met, TABLE[met.kind, place])
         for met in everything
         for place in _places(met.roles, root, clients)
     ]
+    deaths = [met for met in everything if one_process and _kills_all(met)]
+    rows += [(met, TABLE["crash", "service"]) for met in deaths]
     times = [met.times for met, row in rows if row.one_operation]
     is_any = None in times or any(row.open_operations for _, row in rows)
     return Excused(
@@ -168,7 +175,8 @@ def excused(
             if row.own
             for client in clients
             if _may_mean(met.roles, client)
-        ),
+        )
+        | frozenset(clients if deaths else ()),
         ended=any(row.ends for _, row in rows),
         refused=any(row.not_started and met.phase in (None, "start") for met, row in rows),
         stopped=any(row.not_stopped and met.phase in (None, *_AT_THE_END) for met, row in rows),
@@ -246,6 +254,13 @@ def _places(pattern: str, root: str, clients: Collection[str]) -> set[Place]:
             found.add("child" if "/" in below else "service")
     # What is neither the service's nor a client's that anybody knows is a client's of that name.
     return found or {"client"}
+
+
+def _kills_all(met: _Met) -> bool:
+    """Whether it is a crash that may be of a thread, and not only of a child such as `service/0` or
+    `client/0/0`."""
+    slashes = 1 if met.roles.startswith("client/") else 0
+    return met.kind == "crash" and ("*" in met.roles or met.roles.count("/") <= slashes)
 
 
 def _may_mean(pattern: str, role: str) -> bool:

@@ -94,7 +94,9 @@ def _own(root: str, outcome: Outcome, golden: Outcome | None, schedule: Schedule
 
     def case() -> Case:
         assert golden is not None
-        why = excused(root, clients_of(golden), schedule, outcome.fired)
+        why = excused(
+            root, clients_of(golden), schedule, outcome.fired, one_process=golden.one_process
+        )
         return Case(root=root, outcome=outcome, golden=golden, excused=why)
 
     served = golden is not None and is_served(golden)

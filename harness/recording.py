@@ -193,7 +193,8 @@ class Versions:
 class Recording:
     """One trial: what was run, under which schedule, and what came of it.
 
-    The subject is *command*, or *function*, with an empty command; the modules of functions are
+    The subject is *command*, or *function*, with an empty command; with *threads* its clients that
+    are functions are threads of its process. The modules of functions are
     found by *python_path*. *recovers* says that it had a phase recover.
     *environment* is all of it, in order. *home* and *cwd* are overlays in the trial, *bind* are
     other paths of the host that it sees, *host_network* says that it shares the host's. *stdin* is
@@ -205,6 +206,7 @@ class Recording:
 
     command: tuple[str, ...]
     function: Workload | None = None
+    threads: bool = False
     clients: tuple[AnyClient, ...] = ()
     python_path: tuple[str, ...] = ()
     recovers: bool = False
@@ -234,6 +236,10 @@ class Recording:
             _check_command(self.command)
         elif self.command:
             raise RecordingError("command must be empty where function is given")
+        if type(self.threads) is not bool:
+            raise RecordingError("threads must be true or false")
+        if self.threads and self.function is None:
+            raise RecordingError("threads must be false where function is null")
         if type(self.recovers) is not bool:
             raise RecordingError("recovers must be true or false")
         names = [client.name for client in self.clients]
@@ -288,6 +294,7 @@ class Recording:
             "format": FORMAT,
             "command": list(self.command),
             "function": None if self.function is None else self.function.to_json(),
+            "threads": self.threads,
             "clients": [client.to_json() for client in self.clients],
             "python_path": list(self.python_path),
             "recovers": self.recovers,
@@ -317,15 +324,16 @@ class Recording:
     def from_json(cls, obj: object, where: str = "recording") -> Self:
         expect_format(obj, FORMAT, where, RecordingError)
         names = (
-            "format command function clients python_path recovers environment cwd home bind"
-            " host_network stdin ready stop deadline_s step_limit schedule verdict expected golden"
-            " versions program fingerprint? inputs digest trace"
+            "format command function threads? clients python_path recovers environment cwd home"
+            " bind host_network stdin ready stop deadline_s step_limit schedule verdict expected"
+            " golden versions program fingerprint? inputs digest trace"
         )
         keys = Keys(obj, where, RecordingError, names)
         return keys.make(
             cls,
             command=keys.take_all("command", str),
             function=keys.read_or_null("function", Workload.from_json),
+            threads=keys.take("threads", bool, False),
             clients=keys.read_all("clients", client_from_json),
             python_path=keys.take_all("python_path", str),
             recovers=keys.take("recovers", bool),

@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from .errors import UsageError
@@ -32,7 +32,8 @@ Policy = Literal["default", "random", "pct", "pos"]
 class TrialPlan:
     """All that decides one trial.
 
-    *command* is the subject, or *function* is; *clients* run beside it once it is *ready* (`PATH`
+    *command* is the subject, or *function* is, and with *threads* its clients that are functions
+    too are threads of its process; *clients* run beside it once it is *ready* (`PATH`
     or `:PORT` that it listens on), or at once. *python_path* finds the modules of functions.
     *recovers*: when the clients have ended, one more is served without a fault. *environment* is
     all of it. *stdin* is the bytes that it reads, or None for the runner's own. *stop* is the
@@ -44,6 +45,7 @@ class TrialPlan:
 
     command: tuple[str, ...] = ()
     function: Workload | None = None
+    threads: bool = False
     cwd: str
     home: str
     clients: tuple[AnyClient, ...] = ()
@@ -71,6 +73,8 @@ class TrialPlan:
     def __post_init__(self) -> None:
         if not self.command and self.function is None:
             raise UsageError("no command: name the program after --")
+        if self.threads and self.function is None:
+            raise UsageError("only a function can have threads for clients")
         names = [client.name for client in self.clients]
         if len(set(names)) < len(names) or {SERVICE, FRESH, RESTARTED} & set(names):
             raise UsageError(f"two commands have the same role: {', '.join(names)}")
@@ -95,6 +99,15 @@ class TrialPlan:
         ]
         return ((self.function,) if self.function else ()) + tuple(functions)
 
+    @property
+    def threads_of(self) -> tuple[str, ...]:
+        """The roles of the clients that are threads of the service's process."""
+        if not self.threads:
+            return ()
+        functions = [one.name for one in self.clients if isinstance(one, ClientFunction)]
+        has_fresh = self.recovers and isinstance(self.clients[0], ClientFunction)
+        return (*functions, FRESH) if has_fresh else tuple(functions)
+
     def in_trial(self, text: str) -> str:
         """*text* with `{dir}` replaced by the trial's directory."""
         return text.replace("{dir}", TRIAL_DIR)
@@ -103,6 +116,7 @@ class TrialPlan:
         return {
             "command": list(self.command),
             "function": None if self.function is None else self.function.to_json(),
+            "threads": self.threads,
             "python_path": list(self.python_path),
             "recovers": self.recovers,
             "cwd": self.cwd,
@@ -168,13 +182,14 @@ def _is_port(text: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
-    """What is under test: make one by `Subject.command` or `Subject.process`.
+    """What is under test: make one by `Subject.command`, `Subject.process` or `Subject.thread`.
 
     In *words*, *environment* and *ready* `{dir}` stands for the trial's own empty directory.
     """
 
     words: tuple[str, ...] = ()
     function: Workload | None = None
+    threads: bool = False
     ready: str | None = None
     stop: str = "TERM"
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -232,6 +247,22 @@ class Subject:
             environment=dict(environment or {}),
         )
 
+    @classmethod
+    def thread(
+        cls,
+        function: Callable[..., Any] | Workload | str,
+        *,
+        ready: str | None = None,
+        stop: str = "TERM",
+        environment: Mapping[str, str] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """A function as in `Subject.process`, whose clients, where they are functions, are threads
+        of the same process: for a debugger, and for what shares memory. The service is the first
+        thread, so that signals reach it. What kills one thread kills all."""
+        made = cls.process(function, ready=ready, stop=stop, environment=environment, kwargs=kwargs)
+        return replace(made, threads=True)
+
     def plan(
         self,
         *clients: ClientLike,
@@ -256,6 +287,7 @@ class Subject:
         return TrialPlan(
             command=self.words,
             function=self.function,
+            threads=self.threads,
             clients=made,
             python_path=_python_path() if functions else (),
             recovers=recovers and bool(made),

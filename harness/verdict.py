@@ -162,10 +162,11 @@ class Outcome:
     """How a trial ended and what it left.
 
     *status* is the first task's wait status, as the kernel gave it, once it has ended. *clients*
-    are those clients that have ended. *leftovers*
-    are the roles that were alive at settle. *fired* and *seen* have a number for each fault of the
-    schedule: how often it fired, and how many calls its trigger counted. *not_applied* are the
-    indexes of the switches whose task could not run. *history* is what the clients did and saw.
+    are those clients that have ended; they and the service are *one_process*, or each its own.
+    *leftovers* are the roles that were alive at settle. *fired* and *seen* have a number for each
+    fault of the schedule: how often it fired, and how many calls its trigger counted. *not_applied*
+    are the indexes of the switches whose task could not run. *history* is what the clients did and
+    saw.
     *weakened* is what could not be held still, and may differ from run to run. *report* says who
     waited for what when the trial did not end by itself."""
 
@@ -173,6 +174,7 @@ class Outcome:
     status: int | None
     stdout: Output
     stderr: Output
+    one_process: bool = False
     clients: tuple[ClientEnd, ...] = ()
     files: tuple[FileChange, ...] = ()
     leftovers: tuple[str, ...] = ()
@@ -233,6 +235,7 @@ class Outcome:
             "status": self.status,
             "stdout": self.stdout.to_json(),
             "stderr": self.stderr.to_json(),
+            "one_process": self.one_process,
             "clients": [client.to_json() for client in self.clients],
             "files": [change.to_json() for change in self.files],
             "leftovers": list(self.leftovers),
@@ -247,13 +250,14 @@ class Outcome:
     @classmethod
     def from_json(cls, obj: object, where: str = "outcome") -> Self:
         names = "end status stdout stderr clients files leftovers fired seen not_applied"
-        keys = Keys(obj, where, RecordingError, f"{names} history weakened? report")
+        keys = Keys(obj, where, RecordingError, f"{names} one_process? history weakened? report")
         return keys.make(
             cls,
             end=cast(End, keys.take("end", str)),
             status=keys.take_or_null("status", int),
             stdout=keys.read("stdout", Output.from_json),
             stderr=keys.read("stderr", Output.from_json),
+            one_process=keys.take("one_process", bool, False),
             clients=keys.read_all("clients", ClientEnd.from_json),
             files=keys.read_all("files", FileChange.from_json),
             leftovers=keys.take_all("leftovers", str),

@@ -40,6 +40,7 @@ def record(
     return Recording(
         command=plan.command,
         function=plan.function,
+        threads=plan.threads,
         clients=plan.clients,
         python_path=plan.python_path,
         recovers=plan.recovers,
@@ -78,6 +79,7 @@ def plan_of(recording: Recording) -> TrialPlan:
     return TrialPlan(
         command=recording.command,
         function=recording.function,
+        threads=recording.threads,
         clients=recording.clients,
         python_path=recording.python_path,
         recovers=recording.recovers,

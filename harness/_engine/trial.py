@@ -29,6 +29,7 @@ from .._supervisor.quiescence import share_one_processor
 from .._supervisor.scheduler import Decision, Scheduler
 from .._supervisor.state import Trial
 from .._supervisor.stuck import report
+from .._supervisor.tasks import IDLE
 from .._supervisor.template import Template
 from ..calls import signal_number
 from ..errors import RunnerError
@@ -147,6 +148,7 @@ def run_trial(
         plan.roots,
         ready,
         functions,
+        plan.threads_of,
         own_network=not plan.host_network,
     )
     if template is not None and template.real_clock:
@@ -198,13 +200,15 @@ def _supervised(
     if trial.refusal is not None:
         raise trial.refusal
     waits = report(trial) if trial.ended != "exited" else trial.reason
-    left = (task.name for task in trial.alive() if task.kernel_state() not in "ZX")
+    alive = (task for task in trial.alive() if task.state != IDLE)
+    left = (task.name for task in alive if task.kernel_state() not in "ZX")
     leftovers = tuple(sorted(left))
     world.kill(trial.execs.traced())
     outputs.close()
     after = view.nodes(world.layers)
     trace = trial.text()
     outcome = Outcome(
+        one_process=plan.threads,
         end=trial.ended,  # type: ignore[arg-type]
         status=trial.statuses.get(plan.roots[0]),
         clients=tuple(
@@ -256,11 +260,17 @@ def _outlived(plan: TrialPlan, ended: list[str]) -> bool:
 def _init_plan(plan: TrialPlan, outputs: Outputs, stdin: int, null: int) -> InitPlan:
     env = {name: plan.in_trial(value) for name, value in plan.environment.items()}
     programs: list[Program] = []
-    for role, (command, workload) in _programs(plan).items():
+    every = _programs(plan)
+    for role, (command, workload) in every.items():
         words = tuple(plan.in_trial(word) for word in command)
         is_service = role in (BARE, SERVICE, RESTARTED)
         stdio = (null if programs else stdin, *outputs.write_ends)
-        programs.append(Program(role, words, env, stdio, workload, not is_service))
+        threads = tuple(
+            (plan.roots.index(one), one, workload_of)
+            for one in (plan.threads_of if is_service else ())
+            if (workload_of := every[one][1]) and (role != RESTARTED or one == FRESH)
+        )
+        programs.append(Program(role, words, env, stdio, workload, not is_service, threads))
     return InitPlan(
         programs=tuple(programs),
         view=_view(plan),

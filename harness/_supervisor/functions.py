@@ -14,17 +14,21 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
+from .._kernel.hypercall import NUMBER as HYPERCALL
 from .._kernel.hypercall import hypercall
 from ..client import Client, OperationFailed, Unexpected, in_words
 from ..workload import Workload
 from .asserting import asserts_speak, loader_of
 
 _DESCRIPTORS_END = 2**31 - 1
+_FOR_LONG_S = 3600.0
+_MOMENT_S = 20e-6
 #: What a new Python process does not leave at its default. Source: signal, in the library's docs.
 _IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 
@@ -66,9 +70,10 @@ def start(
     environment: Mapping[str, str],
     stdio: tuple[int, int, int],
     directory: str,
+    threads: Sequence[tuple[int, str, Workload]] = (),
 ) -> int:
     """Fork the process that calls *workload*; its pid. It is command *number* of the trial, and
-    says so when it begins."""
+    says so when it begins. So do *threads*, the clients of the process, when they are told to."""
     pid = os.fork()
     if pid:
         return pid
@@ -79,12 +84,61 @@ def start(
         function = operator.attrgetter(workload.qualname)(sys.modules[workload.module])
         kwargs = {name: _in_trial(value, directory) for name, value in workload.kwargs.items()}
         words = (Client(role, directory),) if is_client else ()
+        clients = _start_threads(threads, directory)
         hypercall("begin", str(number))
-        status = _call(role, function, words, kwargs)
+        pid = os.getpid()
+        status = _leave(_call(role, function, words, kwargs))
+        if threads and os.getpid() == pid:
+            for client in clients[: hypercall("end", str(status))]:
+                client.join()
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def _start_threads(
+    threads: Sequence[tuple[int, str, Workload]], directory: str
+) -> list[threading.Thread]:
+    """One thread for each client, which waits until it may begin. As long as they are made, none is
+    made to share the interpreter: so they are made in the same way each time."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_FOR_LONG_S)
+    made = []
+    for number, role, workload in threads:
+        waits = threading.Lock()
+        waits.acquire()
+        more = (number, role, workload, directory, waits)
+        made.append(threading.Thread(target=_be_client, args=more, name=role, daemon=True))
+        made[-1].start()
+        waits.acquire()
+        _wait_until_it_calls(made[-1].native_id or 0)
+    sys.setswitchinterval(interval)
+    return made
+
+
+def _wait_until_it_calls(tid: int) -> None:
+    """Until the thread's hypercall is under way: who comes later is a thread that the service makes
+    itself. Source: proc_pid_syscall(5)."""
+    call = b"%d " % HYPERCALL
+    fd = os.open(f"/proc/self/task/{tid}/syscall", os.O_RDONLY)
+    while not os.pread(fd, len(call), 0).startswith(call):
+        time.sleep(_MOMENT_S)  # lets go of the interpreter for longer than the read does
+    os.close(fd)
+
+
+def _be_client(
+    number: int, role: str, workload: Workload, directory: str, waits: threading.Lock
+) -> None:
+    pid = os.getpid()
+    waits.release()
+    hypercall("begin", str(number))
+    function = operator.attrgetter(workload.qualname)(sys.modules[workload.module])
+    kwargs = {name: _in_trial(value, directory) for name, value in workload.kwargs.items()}
+    status = _call(role, function, (Client(role, directory),), kwargs)
+    if os.getpid() != pid:
+        os._exit(_leave(status))  # this is a child that it forked
+    hypercall("end", str(_flush(status)))
 
 
 def prepare() -> None:
@@ -130,7 +184,7 @@ def _call(role: str, function: Any, words: tuple[Any, ...], kwargs: Mapping[str,
     except BaseException as error:
         _print_traceback(error)
         status = 1
-    return _leave(status)
+    return status
 
 
 def _print_traceback(error: BaseException) -> None:
@@ -151,6 +205,7 @@ def _exit_status(code: object) -> int:
 
 
 def _end_by(number: int) -> NoReturn:
+    """Die of a signal, as the interpreter does of an interrupt."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(128 + number)
@@ -162,6 +217,10 @@ def _leave(status: int) -> int:
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
     atexit._run_exitfuncs()
+    return _flush(status)
+
+
+def _flush(status: int) -> int:
     try:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -38,7 +38,8 @@ NO_NOTIFICATION = (
 
 class Program(NamedTuple):
     """One command to start, or function to call: its words, its environment, and its three standard
-    descriptors in the runner. The function of a client is given a `Client`."""
+    descriptors in the runner. The function of a client is given a `Client`. *threads* are the
+    clients, each with its number among the programs, that are threads of this one's process."""
 
     role: str
     argv: tuple[str, ...]
@@ -46,6 +47,7 @@ class Program(NamedTuple):
     stdio: tuple[int, int, int]
     function: Workload | None = None
     is_client: bool = False
+    threads: tuple[tuple[int, str, Workload], ...] = ()
 
 
 class InitPlan(NamedTuple):
@@ -281,6 +283,7 @@ def _start(
             environment=program.env,
             stdio=program.stdio,
             directory=view.TRIAL_DIR,
+            threads=program.threads,
         )
         started[pid] = number
         return

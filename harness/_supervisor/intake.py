@@ -17,12 +17,13 @@ from .._kernel.hypercall import NUMBER as HYPERCALL
 from .._kernel.seccomp import Notification
 from .._kernel.uapi import AUDIT_ARCH_X86_64
 from ..calls import NR, numbers
+from .core import Role
 from .entropy import GETRANDOM
 from .outputs import Outputs
 from .postponed import Interrupted
 from .spinning import stops_spinning
 from .state import Trial
-from .tasks import FREE, PARKED, Task, children_of, kinship_of
+from .tasks import FREE, IDLE, PARKED, Task, children_of, kinship_of
 from .weaknesses import ONLY_WATCHED
 
 CLONES = numbers("clone clone3 fork vfork")
@@ -92,7 +93,7 @@ class Intake:
         if "error" in packet:
             trial.refuse(packet["error"], 127 if packet["errno"] == errno.ENOENT else 126)
         elif "end" in packet:
-            trial.statuses[trial.roots[packet["end"]]] = packet["status"]
+            trial.end_process(trial.roots[packet["end"]], packet["status"])
 
     def _receive(self) -> None:
         try:
@@ -122,9 +123,7 @@ class Intake:
             if self._trial.time is not None:
                 self._trial.execs.begin(task)
         elif task.role is not None and notif[3] == HYPERCALL:
-            task.begun = True
-            self._trial.limit(task)
-            self._listener.answer(notif[0], 0)
+            self._begin(task, notif)
             return
         elif task.role is not None and notif[3] == GETRANDOM and self._trial.time is not None:
             task.call = notif  # Python draws after each fork, and this is one
@@ -133,6 +132,23 @@ class Intake:
         if task.role is None and notif[3] in CLONES:
             self._trial.cloning = task
         self._pass_on(notif)
+
+    def _begin(self, task: Task, notif: Notification) -> None:
+        """A function is about to be called, by a process of its own or by a thread."""
+        trial = self._trial
+        if task.tid != task.tgid:
+            role = trial.roots[int(task.memory().read(notif[_ARGS + 1], notif[_ARGS + 2]))]
+            task.call, task.state = notif, IDLE
+            trial.idle[role] = task
+            trial.begin_threads()
+            return
+        task.begun = True
+        trial.limit(task)
+        if trial.threads:
+            self._arrive(task, notif)  # it goes on alone
+            trial.begin_threads()
+        else:
+            self._listener.answer(notif[0], 0)
 
     def _pass_on(self, notif: Notification) -> None:
         try:
@@ -272,6 +288,10 @@ class Intake:
             name = trial.starting.pop(0) if starts else f"unknown/{len(trial.known)}"
             task = Task(tid, tgid, trial.core.root(name))
             task.begun = name.startswith("unknown")
+        elif not parent.begun and tgid == parent.tgid:
+            task = Task(tid, tgid, Role(f"{parent.name}#-", 0, []))  # which client, it will say
+            task.begun = False
+            trial.threaded.add(tgid)
         else:
             task = Task(tid, tgid, trial.core.born(parent.role, thread=tgid == parent.tgid))
             task.clears = clears

@@ -10,7 +10,7 @@ from typing import Any
 from .._kernel import process
 from .._kernel.seccomp import Notification
 from ..errors import SubjectError
-from ..schedule import Schedule, role_matches
+from ..schedule import FRESH, RESTARTED, Schedule, role_matches
 from ..trace import Event, Trace
 from .core import Core, Role
 from .decode import event
@@ -25,6 +25,7 @@ from .timers import Answer, Timers
 from .virtual_time import VirtualTime
 from .weaknesses import Weaknesses
 
+_FAILED = 1 << 8  # a wait status
 FOR_EVER = 1 << 62  # nanoseconds
 _SETTLE_NS = 3600 * 10**9  # of the trial's time: who polls for ever is left running
 #: An event before it is text. Of a call: role, nth, action, notification, paths; of what the trial
@@ -48,6 +49,7 @@ class Trial:
         roots: Sequence[str],
         ready: str | None,
         functions: Collection[str] = (),
+        threads: Collection[str] = (),
         *,
         own_network: bool = True,
     ) -> None:
@@ -56,6 +58,10 @@ class Trial:
         self.schedule = schedule
         self.roots = tuple(roots)
         self.functions = frozenset(functions)
+        #: Clients that are threads of the service's process.
+        self.threads = frozenset(threads)
+        self.idle: dict[str, Task] = {}
+        self.gone: dict[str, int] = {}  # processes that have ended, with their wait statuses
         self.ready = ready
         self.is_ready = ready is None
         self.trace: list[RawEvent] = []
@@ -145,9 +151,56 @@ class Trial:
 
     def start(self, role: str) -> None:
         """Have init start the command of *role*."""
-        self.starting.append(role)
         self.started.add(role)
+        if role in self.threads:
+            service = RESTARTED if role == FRESH and RESTARTED in self.started else self.roots[0]
+            if service in self.gone:
+                self.end_process(service, self.gone[service])
+            self.begin_threads()
+            return
+        self.starting.append(role)
         self.world.send({"start": self.roots.index(role)})
+
+    def begin_threads(self) -> None:
+        """Of the threads that wait to be clients those that have been started, and whose process
+        has made all of its threads, go on when it is their turn."""
+        for role in self.roots:
+            task = self.idle.get(role)
+            if task is None or role not in self.started or not self._has_begun(task.tgid):
+                continue
+            assert task.call is not None
+            task.role, task.begun, task.state = self.core.root(role), True, PARKED
+            self.core.count(task.role, task.call[3])
+            task.nth = task.total = 1
+            self.parked.append(task)
+            del self.idle[role]
+
+    def _has_begun(self, pid: int) -> bool:
+        first = self.tasks.get(pid)  # None when it has ended before its other threads
+        return first is None or first.begun
+
+    def end_role(self, role: str, status: int) -> int:
+        """The function of *role* has ended, and says so, as its process lives on. How many clients
+        the process has that have been started: it must not end before they have."""
+        self.statuses.setdefault(role, status)
+        return len(self._threads_of(role))
+
+    def end_process(self, role: str, status: int) -> None:
+        """The process of *role* has ended, and with it those of its threads that were clients: to
+        be cut off, or never to begin, is no success."""
+        self.gone[role] = status
+        self.statuses.setdefault(role, status)
+        for one in self._threads_of(role) if role in (self.roots[0], RESTARTED) else ():
+            self.statuses.setdefault(one, status or _FAILED)
+
+    def _threads_of(self, service: str) -> list[str]:
+        """The clients that have been started as threads of the process of *service*."""
+        return [
+            role
+            for role in self.roots
+            if role in self.threads & self.started
+            and (service == RESTARTED) == (role == FRESH and RESTARTED in self.started)
+        ]
 
     def signal(self, role: str, number: int) -> None:
         """Send a signal to the process of *role*, if it still lives."""
@@ -259,6 +312,9 @@ class Trial:
             self.weaknesses.ended(task)
         if task is self.listening:
             self.listening = None
+        for role, one in list(self.idle.items()):
+            if one is task:
+                del self.idle[role]
         if task is self.cloning:
             self.cloning = None
 

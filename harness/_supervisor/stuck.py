@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ..calls import NR, numbers
 from .decode import PATHS, arguments, read_paths
 from .state import Trial
-from .tasks import FREE, HELD, Task
+from .tasks import FREE, HELD, IDLE, Task
 from .virtual_time import NEVER
 
 _ALWAYS_TIMED = numbers("nanosleep clock_nanosleep")
@@ -68,7 +68,7 @@ def sleeps_with_a_limit(task: Task) -> bool:
 def report(trial: Trial) -> str:
     """Every task's role, what it waits for, its wait channel, and its last events."""
     lines = [] if trial.is_ready else [f"nobody has listened on {trial.ready} yet"]
-    tasks = trial.alive()
+    tasks = [task for task in trial.alive() if task.state != IDLE]
     events = trial.text().events
     for task in tasks:
         lines.append(f"{task.name} {_where(task, tasks)}")

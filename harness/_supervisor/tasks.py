@@ -22,8 +22,11 @@ from .virtual_time import Wait
 _FLAGS, _UTIME = 6, 11  # of the fields that follow the command's name
 _IGNORED_BY_DEFAULT = frozenset((signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH))
 _PF_FORKNOEXEC = 0x40  # <linux/sched.h>
+_ALL = (1 << 64) - 1
 _STATUS_MAX = 1 << 14  # some 1,500 bytes, but for the longest lists of groups
 PARKED, FREE, HELD, GONE = "parked", "free", "held", "gone"
+#: A thread that is to be a client, and has not been told to begin.
+IDLE = "idle"
 
 
 class Signals(NamedTuple):
@@ -33,6 +36,7 @@ class Signals(NamedTuple):
     blocked: int
     ignored: int
     caught: int
+    own: int  # of those that are pending, the ones sent to this thread alone
 
 
 class Task:
@@ -167,7 +171,7 @@ class Task:
         own, shared, blocked, ignored, caught = (
             int(status[at : at + 16], 16) for at in range(first, first + 125, 25)
         )
-        return Signals(own | shared, blocked, ignored, caught)
+        return Signals(own | shared, blocked, ignored, caught, own)
 
     def fd_table_size(self) -> int:
         """How many descriptors its process could have open without a larger table. Source:
@@ -186,6 +190,11 @@ class Task:
         signals = self._signals()
         if signals is None:
             return False
+        if self.tid != self.tgid:
+            # What is sent to a process goes to its first thread, unless that blocks it. Source: the
+            # kernel's complete_signal().
+            left = signals.pending & _blocked_by(self.tgid)
+            signals = signals._replace(pending=signals.own | left)
         if blocked is None:
             blocked = signals.blocked
         pending = signals.pending & ~blocked & ~signals.ignored
@@ -240,6 +249,19 @@ def _open(tid: int, name: str) -> int:
         return os.open(f"/proc/{tid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return -1
+
+
+def _blocked_by(tid: int) -> int:
+    """The signals that a thread blocks; all of them when it has ended."""
+    try:
+        with open(f"/proc/{tid}/status", "rb") as file:
+            status = file.read()
+    except OSError:
+        return _ALL
+    if b"\nState:\tZ" in status:
+        return _ALL
+    at = status.index(b"\nSigBlk:") + 9
+    return int(status[at : at + 16], 16)
 
 
 def children_of(task: Task) -> Iterator[int]:

@@ -259,6 +259,7 @@ def outcomes(draw: st.DrawFn, faults: int | None = None, switches: int = 3) -> O
         stdout=draw(outputs),
         stderr=draw(outputs),
         files=draw(_some(file_changes)),
+        one_process=draw(st.booleans()),
         clients=draw(_some(client_ends)),
         leftovers=draw(_some(roles)),
         fired=draw(per_fault),
@@ -327,6 +328,7 @@ def recordings(draw: st.DrawFn) -> Recording:
     return Recording(
         command=() if function else draw(commands),
         function=function,
+        threads=function is not None and draw(st.booleans()),
         python_path=draw(_some(os_text)),
         recovers=draw(st.booleans()),
         clients=draw(
