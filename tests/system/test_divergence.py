@@ -59,11 +59,11 @@ WANDERS = "import os, time; os.access(str(time.process_time_ns()), 0); os._exit(
 
 def test_one_that_fails_now_and_then_is_flaky_and_says_how_often(tmp_path: Path) -> None:
     harness("run", "-q", "--record", "r.json", "--", *python(COIN), cwd=tmp_path)
-    done = harness("replay", "--times", "40", "r.json", cwd=tmp_path)
+    done = harness("replay", "--times", "20", "r.json", cwd=tmp_path)
     lines = done.stdout.splitlines()
-    counted = [int(n) for n in re.findall(r"^[A-Z]+ (\d+)/40: ", done.stdout, re.MULTILINE)]
-    assert (len(counted), sum(counted)) == (2, 40), done
-    fails = re.fullmatch(r"FLAKY: fails (\d+)/40", lines[-1])
+    counted = [int(n) for n in re.findall(r"^[A-Z]+ (\d+)/20: ", done.stdout, re.MULTILINE)]
+    assert (len(counted), sum(counted)) == (2, 20), done
+    fails = re.fullmatch(r"FLAKY: fails (\d+)/20", lines[-1])
     assert fails, lines
     assert int(fails[1]) in counted
     assert done.returncode == 1
