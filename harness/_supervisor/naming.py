@@ -179,7 +179,10 @@ def _takes_port(one: socket.socket) -> bool:
     """Whether bind(2) gives it a port now: not one that is to get it when it connects."""
     if one.proto not in _WITH_PORTS:
         return False
-    return not one.getsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT)
+    try:
+        return not one.getsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT)
+    except OSError:
+        return True  # not every kernel has it for IPv6
 
 
 def _passes_credentials(one: socket.socket) -> bool:
