@@ -11,7 +11,7 @@ import pytest
 
 from tests.reference.support import Raw, Service, ask, is_gone
 
-# Codes at which a mistake in passing on would show; the whole range is a size for later.
+# Codes at which a mistake in passing on would show; the whole range is in test_load.py.
 CODES = [0, 1, 2, 127, 128, 129, 254, 255]
 FATAL = [
     one
