@@ -65,7 +65,16 @@ def thread_pool() -> TrialPlan:
     return plan(*python(_THREADS), seed=SEED)
 
 
+def thread_subject() -> TrialPlan:
+    """A service with a thread for each connection, and its three clients, in one process."""
+    service = Subject.thread(
+        "tests.system.programs.threaded:serve", kwargs={"path": SOCKET}, ready=listening(SOCKET)
+    )
+    return service.plan(*[says] * 3, schedule=Schedule(seed=SEED), policy="random", recovers=False)
+
+
 SUBJECTS: dict[str, Make] = {
+    "thread subject": thread_subject,
     "thread pool": thread_pool,
     "forking service": forking_service,
     "prefork-interp": partial(prefork_interpreter, seed=SEED),
