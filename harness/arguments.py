@@ -256,6 +256,16 @@ def _add_sweep(commands: Any, act: Act) -> None:
         action="store_true",
         help="let what can last also go wrong from each call on: write#3+=ENOSPC",
     )
+    add(
+        "--pairs",
+        action="store_true",
+        help="let a second thing go wrong at each call that is made only after the first",
+    )
+    add(
+        "--prune",
+        action="store_true",
+        help="of calls after which it goes on alike do not try all; without it, each is tried",
+    )
     _add_oracle(add)
     add("-x", "--exitfirst", action="store_true", help="end with the first finding")
     add("--budget", type=_duration, metavar="TIME", help="end after this time, with what was found")

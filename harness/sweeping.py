@@ -32,6 +32,8 @@ def act(options: argparse.Namespace) -> int:
             calls=options.calls,
             jobs=options.jobs or len(os.sched_getaffinity(0)),
             lasting=options.lasting,
+            pairs=options.pairs,
+            prune=options.prune,
             exitfirst=options.exitfirst,
             budget_s=options.budget,
             oracles=oracles,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 
 from ..calls import CALLS, matching
-from ..errors import RunnerError, UsageError
+from ..errors import UsageError
 from ..fault import HoldFault
 from ..oracle import Oracle
 from ..points import KINDS, PHASES, Point, check_kinds, points
@@ -20,15 +20,20 @@ from ..schedule import NTH_MAX, FaultAt, Trigger
 from ..subject import TrialPlan
 from ..trace import Trace
 from .golden import golden_in
-from .pool import Answer, Pool
+from .pool import Pool
+from .prune import Pruning, classes
+from .recovery import Golden, NewPoint, Step, role_pattern
 from .store import DIRECTORY
-from .sweep_cases import Case, cases_of, in_turn, that_lasts
+from .sweep_cases import Case, cases_of, that_lasts
 from .sweep_result import Progress, SweepResult
 from .sweep_tally import Tally
+from .sweep_trials import Trials
 from .trial import TrialResult
 
 #: Says of no call that it fails: what it names is seen, that is all.
 _NEVER = HoldFault()
+#: Gets the number of each trial that tells something, and what it gave.
+_Note = Callable[[int, TrialResult], None]
 
 
 def sweep(
@@ -39,6 +44,8 @@ def sweep(
     calls: str = "*",
     phases: Sequence[str] = PHASES,
     lasting: bool = False,
+    pairs: bool = False,
+    prune: bool = False,
     exitfirst: bool = False,
     jobs: int = 1,
     cpus: Sequence[int] = (),
@@ -54,11 +61,13 @@ def sweep(
     *plan* is the trial without faults; it must pass, and go the same way twice. *kinds* are words
     of `points.faults_at`. *roles* is a pattern, the subject's first task and what descends from it
     unless given; *calls* is as in a trigger. *lasting*: what can last is tried also from that call
-    on. *exitfirst*: the first finding ends it. *jobs* trials run at once, on *cpus* in turn (all
-    that we may use, unless given), or in *pool*, which is of no use any more when an error is
-    raised or the sweep was interrupted. *budget_s* bounds the time by *clock* in seconds, but for
-    the golden run: what runs then is given up. What is found is recorded in the directory *store*;
-    None: nowhere. A KeyboardInterrupt ends it early, and is part of the result.
+    on. *pairs*: a second thing goes wrong at each call that is there only after the first. *prune*:
+    of calls after which the program goes on alike not all are tried. *exitfirst*: the first finding
+    ends it. *jobs* trials run at once, on *cpus* in turn (all that we may use, unless given), or in
+    *pool*, which is of no use any more when an error is raised or the sweep was interrupted.
+    *budget_s* bounds the time by *clock* in seconds, but for the golden run: what runs then is
+    given up. What is found is recorded in the directory *store*; None: nowhere. A KeyboardInterrupt
+    ends it early, and is part of the result.
 
     Raises `HarnessError` when the golden run does not pass or does not repeat, `UsageError` when
     there is no fault point, `MachineError` where no trial can be held.
@@ -79,18 +88,34 @@ def sweep(
                 on_progress(_progress(tally, clock() - began))
 
         until = None if budget_s is None else began + budget_s
-        trials = _Trials(plan, pool, tally, until=until, exitfirst=exitfirst, clock=clock)
+        trials = Trials(
+            plan, pool, tally, until=until, exitfirst=exitfirst, clock=clock, ended=show
+        )
+        search = _Search(trials, golden.trace, there)
+        notes: list[_Note] = [search.note_what_lasts] if lasting else []
+        notes += [search.note_what_is_new(pattern, calls, phases)] if pairs else []
+
+        def learn(number: int, result: TrialResult) -> None:
+            for note in notes:
+                note(number, result)
+
         interrupted = None
         try:
-            _search(trials, cases, show, lasting=lasting)
+            search.once(cases, prune=prune, learn=learn)
+            search.lasting()
+            search.pairs(words)
         except KeyboardInterrupt as signal:
             interrupted = signal
+    every = len(there) + tally.new_calls
     return SweepResult(
         golden=golden,
-        calls=len(there),
+        calls=every,
         points=tally.points,
         covered=tally.covered,
-        kinds=tuple(tally.of_kind(word, len(there)) for word in words),
+        pruned=tally.pruned_points,
+        new_points=tally.new_points,
+        new_covered=tally.new_covered,
+        kinds=tuple(tally.of_kind(word, every) for word in words),
         trials=len(tally.ended),
         fired=tally.fired,
         did_not_fire=len(tally.ended) - tally.fired,
@@ -125,93 +150,106 @@ def _no_point(
     return f"no fault point: {roles} makes no call {calls}; there were {', '.join(names)}"
 
 
-# ---- The trials ----------------------------------------------------------------------------------
+# ---- The rounds ----------------------------------------------------------------------------------
 
 
-class _Trials:
-    """Runs cases by their numbers, in rounds: what a round is, is decided by those before it."""
+class _Search:
+    """All rounds of a sweep: what goes wrong once at each of *there*; then what lasts; then a
+    second thing at what is new after the first.
 
-    def __init__(
-        self,
-        plan: TrialPlan,
-        pool: Pool,
-        tally: Tally,
-        *,
-        until: float | None,
-        exitfirst: bool,
-        clock: Callable[[], float],
-    ) -> None:
-        self.tally = tally
-        self._plan, self._pool, self._clock = plan, pool, clock
-        self._until, self._exitfirst = until, exitfirst
+    A case that is known of is in the tally, whether or not it is run in the end."""
 
-    def run(self, these: Iterable[int]) -> Iterator[tuple[int, TrialResult | None]]:
-        """Run these cases. Each that has ended, with what it gave, or None when that tells nothing;
-        none that there was no time for."""
-        order = in_turn(self.tally.cases, these)
-        answers = self._pool.run(self._plans(order), self._until, self._clock)
-        if self._exitfirst:  # so that which is the first does not depend on the runners
-            answers = _in_order(order, answers)
-        for number, answer in answers:
-            if self._is_over() and isinstance(answer, RunnerError):
-                continue  # given up
-            tells = self.tally.take(number, answer)
-            yield number, answer if tells and isinstance(answer, TrialResult) else None
-            if self._is_enough():
-                break
-        for _ in answers:
-            pass  # those that had begun; whoever runs next must not get their answers
+    def __init__(self, trials: Trials, golden: Trace, there: Sequence[Point]) -> None:
+        self._trials, self._tally = trials, trials.tally
+        self._golden, self._there = golden, there
+        self._held_against = Golden(golden)
+        self._longer = dict[int, Case]()
+        self._new = dict[tuple[str, tuple[Step, ...]], tuple[int, NewPoint]]()
 
-    def _plans(self, order: Sequence[int]) -> Iterator[tuple[int, TrialPlan]]:
-        schedule = self._plan.schedule
-        for number in order:
-            if self._is_over() or self._is_enough():
+    def once(self, cases: Sequence[Case], *, prune: bool, learn: _Note) -> None:
+        """Run *cases*, or with *prune* those of them that it takes. *learn* gets each that tells
+        something."""
+        numbers = self._tally.add(cases)
+        pruning = Pruning(self._series(numbers) if prune else [])
+        known = dict[int, Hashable]()
+        todo: Iterable[int] = pruning.wanted(known) if prune else numbers
+        while todo:
+            for number, result in self._trials.run(todo):
+                if result is not None:
+                    learn(number, result)
+                if prune:
+                    known[number] = self._tally.judged(number), self._went_on(number, result)
+            todo = pruning.wanted(known) if prune and not self._trials.is_at_its_end else ()
+            self._tally.prune(pruning.pruned)
+
+    def note_what_lasts(self, number: int, result: TrialResult) -> None:
+        """The case of that number may be another trial if it lasts."""
+        if longer := that_lasts(self._tally.cases[number], result.trace):
+            self._longer[number] = longer
+
+    def lasting(self) -> None:
+        """Run what lasts."""
+        more = self._tally.add([case for _, case in sorted(self._longer.items())])
+        for _ in self._trials.run(more):
+            pass
+
+    def note_what_is_new(self, roles: str, calls: str, phases: Sequence[str]) -> _Note:
+        """Notes the points of these roles, calls and phases that are there only after a fault. Each
+        way of going on counts once, with the first fault that it is met after. What fails already
+        needs no second fault."""
+
+        def note(number: int, result: TrialResult) -> None:
+            if not self._tally.has_passed(number):
                 return
-            faulted = replace(schedule, faults=(*schedule.faults, self.tally.cases[number].at))
-            yield number, replace(self._plan, schedule=faulted)
+            at = self._tally.cases[number].at.at
+            for new in self._held_against.new_points(result.trace, at, roles, calls, phases):
+                key = new.point.at.phase, new.way
+                if key not in self._new or number < self._new[key][0]:
+                    self._new[key] = number, new
 
-    def _is_over(self) -> bool:
-        return self._until is not None and self._clock() >= self._until
+        return note
 
-    def _is_enough(self) -> bool:
-        return self._exitfirst and self.tally.findings > 0
+    def pairs(self, kinds: Sequence[str]) -> None:
+        """Run a second fault at each point that is new."""
+        new = sorted(
+            self._new.values(),
+            key=lambda each: (each[0], each[1].point.event.nth, len(each[1].way)),
+        )
+        cases = [
+            replace(case, point=len(self._there) + place, after=self._tally.cases[number].at)
+            for place, (number, one) in enumerate(new)
+            for case in cases_of([one.point], kinds)
+        ]
+        self._tally.new_calls = len(new)
+        for _ in self._trials.run(self._tally.add(cases)):
+            pass
 
+    def _series(self, numbers: Iterable[int]) -> list[list[int]]:
+        """The cases of one class of points, with the same fault."""
+        of = [*classes(self._golden, self._there)]
+        series = dict[Hashable, list[int]]()
+        for number in numbers:
+            case = self._tally.cases[number]
+            series.setdefault((of[case.point], case.at.fault), []).append(number)
+        return [*series.values()]
 
-def _in_order(
-    order: Sequence[int], answers: Iterator[tuple[int, Answer]]
-) -> Iterator[tuple[int, Answer]]:
-    """*answers*, in that order in place of the one in which they come."""
-    come = dict[int, Answer]()
-    turn = iter(order)
-    wanted = next(turn, None)
-    for number, answer in answers:
-        come[number] = answer
-        while wanted in come:
-            yield wanted, come.pop(wanted)
-            wanted = next(turn, None)
-
-
-def _search(
-    trials: _Trials, cases: Sequence[Case], show: Callable[[], None], *, lasting: bool
-) -> None:
-    """All rounds. A case that is known of is in the tally, whether or not it is run in the end."""
-    tally = trials.tally
-    longer = list[Case]()
-    try:
-        for number, result in trials.run(tally.add(cases)):
-            show()
-            if lasting and result is not None:
-                longer += that_lasts(tally.cases[number], result.trace)
-    finally:
-        more = tally.add(sorted(longer, key=lambda case: case.point))
-    for _ in trials.run(more):
-        show()
+    def _went_on(self, number: int, result: TrialResult | None) -> Hashable:
+        """How the program went on after the fault; None when that is not known."""
+        if result is None:
+            return None
+        ends = [(role_pattern(client.role), client.status) for client in result.outcome.clients]
+        at = self._tally.cases[number].at.at
+        return (
+            result.outcome.status,
+            tuple(ends),
+            self._held_against.recovery(result.trace, at),
+        )
 
 
 def _progress(tally: Tally, seconds: float) -> Progress:
     return Progress(
         trials=len(tally.ended),
-        trials_all=len(tally.cases),
+        trials_all=len(tally.cases) - len(tally.pruned),
         points=tally.covered,
         points_all=tally.points,
         findings=tally.findings,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..failures import lasts
-from ..fault import ErrnoFault, Fault, ShortFault
+from ..fault import DelayFault, ErrnoFault, Fault, ShortFault
 from ..points import Point, faults_at, phase_from
 from ..schedule import FaultAt, Trigger
 from ..trace import Trace
@@ -15,11 +15,18 @@ from ..trace import Trace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """One trial that is to be run: a fault of *kind*, at the point of that number."""
+    """One trial that is to be run: a fault of *kind*, at the point of that number, which is there
+    only *after* another fault unless that is None."""
 
     point: int
     kind: str
     at: FaultAt
+    after: FaultAt | None = None
+
+    @property
+    def faults(self) -> tuple[FaultAt, ...]:
+        """In the order in which they are met."""
+        return (self.at,) if self.after is None else (self.after, self.at)
 
 
 def cases_of(there: Sequence[Point], kinds: Sequence[str]) -> list[Case]:
@@ -49,21 +56,21 @@ def in_turn(cases: Sequence[Case], these: Iterable[int]) -> list[int]:
 # ---- Faults that last ----------------------------------------------------------------------------
 
 
-def that_lasts(case: Case, trace: Trace) -> list[Case]:
+def that_lasts(case: Case, trace: Trace) -> Case | None:
     """The same fault from its call on, where that is another trial: where it can last, and its role
-    has made the call again in *trace*, the trial with the fault once.
+    has made the call again in *trace*, the trial with the fault once. Else None.
 
     Who is dead or held makes no other call."""
     at = case.at
     if not _can_last(at) or not _is_met_again(trace, at.at):
-        return []
-    return [replace(case, at=replace(at, at=replace(at.at, last=None)))]
+        return None
+    return replace(case, at=replace(at, at=replace(at.at, last=None)))
 
 
 def _can_last(at: FaultAt) -> bool:
     if isinstance(at.fault, ErrnoFault):
         return lasts(at.at.call, at.fault.errno)
-    return isinstance(at.fault, ShortFault)
+    return isinstance(at.fault, ShortFault | DelayFault)
 
 
 def _is_met_again(trace: Trace, at: Trigger) -> bool:

@@ -13,6 +13,7 @@ from .trial import TrialResult
 class Found:
     """One thing that was found, at the trial with the fewest events that shows it.
 
+    *fault* is the last that was met, *after* the one that came before it, if there was one.
     *others* are the faults at which it was found too. *ident* is the id of its recording, or None
     and *not_recorded* says why."""
 
@@ -20,9 +21,15 @@ class Found:
     verdict: Verdict
     fault: FaultAt
     result: TrialResult
+    after: FaultAt | None = None
     others: tuple[FaultAt, ...] = ()
     ident: str | None = None
     not_recorded: str = ""
+
+    @property
+    def faults(self) -> tuple[FaultAt, ...]:
+        """In the order in which they are met."""
+        return (self.fault,) if self.after is None else (self.after, self.fault)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,10 +42,11 @@ class Unclear:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KindTally:
-    """What became of one kind of fault: *calls* = *tried* + *not_applicable* + *left_out*.
+    """What became of one kind of fault: *calls* = *tried* + *pruned* + *not_applicable* +
+    *left_out*.
 
-    A call is *tried* when all *trials* of it have been run, *left_out* when the sweep ended before.
-    """
+    A call is *tried* when all *trials* of it have been run, *pruned* when not all, since others
+    like it went alike, *left_out* when the sweep ended before."""
 
     kind: str
     calls: int
@@ -46,6 +54,7 @@ class KindTally:
     not_applicable: int
     left_out: int
     trials: int
+    pruned: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +62,10 @@ class SweepResult:
     """What a sweep did and found.
 
     Of *calls* that were asked for, at *points* something can go wrong, and *covered* of these were
-    tried in each way. Of *trials* in *fired* the fault was met; in *did_not_fire* not, as when a
-    short transfer has nothing to shorten. *interrupted* is what ended it early."""
+    tried in each way; *pruned* were not, since others like them went alike. *new_points*, and
+    *new_covered*, are there only after a fault. Of *trials* in *fired* the fault was met; in
+    *did_not_fire* not, as when a short transfer has nothing to shorten. *interrupted* is what ended
+    it early."""
 
     golden: TrialResult
     calls: int
@@ -68,7 +79,14 @@ class SweepResult:
     inconclusive: tuple[Unclear, ...]
     seconds: float
     pruned: int = 0
+    new_points: int = 0
+    new_covered: int = 0
     interrupted: KeyboardInterrupt | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was left out but what was pruned."""
+        return all(not kind.left_out for kind in self.kinds)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

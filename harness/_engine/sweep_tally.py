@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 from ..errors import HarnessError
@@ -23,13 +23,14 @@ from .trial import TrialResult
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Failed:
     case: int
+    faults: int
     verdict: Verdict
     result: TrialResult
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> tuple[int, int, int]:
         """The smallest of those that fail alike is shown; of equal ones, the first."""
-        return len(self.result.trace.events), self.case
+        return self.faults, len(self.result.trace.events), self.case
 
 
 class _Group:
@@ -53,24 +54,33 @@ class Tally:
     def __init__(self, plan: TrialPlan, golden: Outcome, oracles: Sequence[Oracle]) -> None:
         self.cases: list[Case] = []
         self.ended: set[int] = set()
+        self.pruned: set[int] = set()
         self.fired = 0
+        self.new_calls = 0
         self._plan, self._golden, self._oracles = plan, golden, oracles
         self._paths = {change.path for change in golden.files}
         self._failed: dict[tuple[str, str, str], _Group] = {}
         self._unclear: dict[int, str] = {}
+        self._judged: dict[int, Hashable] = {}
+        # By the numbers of points: how many cases are left to try; there only after a fault; not
+        # tried in each way.
         self._open = Counter[int]()
+        self._new: set[int] = set()
+        self._pruned: set[int] = set()
 
     def add(self, cases: Sequence[Case]) -> range:
         """The numbers of more cases that are to be run."""
         first = len(self.cases)
         self.cases += cases
         self._open.update(case.point for case in cases)
+        self._new.update(case.point for case in cases if case.after is not None)
         return range(first, len(self.cases))
 
     def take(self, case: int, answer: Answer) -> bool:
         """Judge one trial, and say whether its fault was met in it and it tells something."""
         self.ended.add(case)
         self._open[self.cases[case].point] -= 1
+        self._judged[case] = case  # unlike any other, unless it is known what it is like
         if isinstance(answer, HarnessError):
             self._unclear[case] = str(answer)
             return False
@@ -81,15 +91,33 @@ class Tally:
         verdict = judged_by(self._oracles, root, outcome, self._golden, answer.schedule)
         if reason := self._says_nothing(case, fired, verdict, outcome):
             self._unclear[case] = reason
-        elif verdict.status == "FAIL":
+            return False
+        self._judged[case] = fired, verdict.status
+        if verdict.status == "FAIL":
             oracle, role, what = verdict.findings[0].identity()
             key = oracle, role, without_chance(what, self._paths)
-            failed = _Failed(case=case, verdict=verdict, result=answer)
+            self._judged[case] = key
+            faults = len(self.cases[case].faults)
+            failed = _Failed(case=case, faults=faults, verdict=verdict, result=answer)
             if key in self._failed:
                 self._failed[key].add(failed)
             else:
                 self._failed[key] = _Group(failed)
-        return fired and case not in self._unclear
+        return fired
+
+    def prune(self, cases: Collection[int]) -> None:
+        """These need not be run."""
+        fresh = [self.cases[case].point for case in {*cases} - self.pruned]
+        self.pruned.update(cases)
+        self._open.subtract(fresh)
+        self._pruned.update(fresh)
+
+    def judged(self, case: int) -> Hashable:
+        """How a case that has ended was judged: equal for two that were judged alike."""
+        return self._judged[case]
+
+    def has_passed(self, case: int) -> bool:
+        return self._judged[case] == (True, "PASS")
 
     def _says_nothing(self, case: int, fired: bool, verdict: Verdict, outcome: Outcome) -> str:
         """Why a trial says nothing; empty when it says something."""
@@ -109,11 +137,27 @@ class Tally:
 
     @property
     def points(self) -> int:
-        return len(self._open)
+        return len(self._open) - len(self._new)
 
     @property
     def covered(self) -> int:
-        return sum(not count for count in self._open.values())
+        return len(self._closed() - self._new - self._pruned)
+
+    @property
+    def pruned_points(self) -> int:
+        return len(self._closed() & self._pruned)
+
+    @property
+    def new_points(self) -> int:
+        return len(self._new)
+
+    @property
+    def new_covered(self) -> int:
+        return len(self._closed() & self._new)
+
+    def _closed(self) -> set[int]:
+        """The points of which nothing is left to try."""
+        return {point for point, count in self._open.items() if not count}
 
     @property
     def findings(self) -> int:
@@ -129,14 +173,20 @@ class Tally:
         """What became of *kind* at so many *calls*."""
         mine = [number for number, case in enumerate(self.cases) if case.kind == kind]
         there = {self.cases[number].point for number in mine}
-        left = {self.cases[number].point for number in mine if number not in self.ended}
+        left = {
+            self.cases[number].point
+            for number in mine
+            if number not in self.ended and number not in self.pruned
+        }
+        pruned = {self.cases[number].point for number in mine if number in self.pruned} - left
         return KindTally(
             kind=kind,
             calls=calls,
-            tried=len(there - left),
+            tried=len(there - left - pruned),
             not_applicable=calls - len(there),
             left_out=len(left),
             trials=sum(number in self.ended for number in mine),
+            pruned=len(pruned),
         )
 
     def found(self, store: str | None) -> tuple[Found, ...]:
@@ -151,6 +201,7 @@ class Tally:
                     finding=first.verdict.findings[0],
                     verdict=first.verdict,
                     fault=self.cases[first.case].at,
+                    after=self.cases[first.case].after,
                     result=first.result,
                     others=tuple(self.cases[case].at for case in others),
                     ident=ident,

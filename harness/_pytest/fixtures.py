@@ -254,6 +254,8 @@ class Sweep(Fixture):
         calls: str = "*",
         phases: Sequence[str] = PHASES,
         lasting: bool = False,
+        pairs: bool = False,
+        prune: bool = False,
         exitfirst: bool = False,
         budget_s: float | None = None,
         jobs: int | None = None,
@@ -270,8 +272,10 @@ class Sweep(Fixture):
 
         *faults*, *roles*, *calls* are as those of `harness sweep`; *phases* are those of `start`,
         `work` and `stop` in which calls go wrong. *lasting*: what can last is tried also from that
-        call on. *exitfirst*: the first finding ends it, and so do *budget_s* seconds. *jobs* trials
-        run at once. *oracles* of yours judge too."""
+        call on. *pairs*: a second thing goes wrong at each call that is there only after the first.
+        *prune*: of calls after which the subject goes on alike not all are tried. *exitfirst*: the
+        first finding ends it, and so do *budget_s* seconds. *jobs* trials run at once. *oracles* of
+        yours judge too."""
         __tracebackhide__ = True
         more = dict(named, recovers=recovers, deadline_s=deadline_s, step_limit=step_limit)
         plan = self._or_end(lambda: self._plan(subject, clients, **more))
@@ -287,6 +291,8 @@ class Sweep(Fixture):
                     calls=calls,
                     phases=phases,
                     lasting=lasting,
+                    pairs=pairs,
+                    prune=prune,
                     exitfirst=exitfirst,
                     pool=pool,
                     budget_s=budget_s,

@@ -33,9 +33,9 @@ def block(found: Found, plan: TrialPlan, oracles: Sequence[str] = ()) -> list[st
     else:
         more.append(f"not recorded: {found.not_recorded}")
         if not plan.workloads:
-            fault = join([str(found.fault)])
-            more.append(f"repeat: harness run --fault {fault} {_command(plan)}")
-    return bug_report(found.verdict, [cause(found.fault)], more)
+            faults = " ".join(f"--fault {join([str(at)])}" for at in found.faults)
+            more.append(f"repeat: harness run {faults} {_command(plan)}")
+    return bug_report(found.verdict, [cause(at) for at in found.faults], more)
 
 
 def bug_report(verdict: Verdict, causes: Sequence[str], more: Sequence[str]) -> list[str]:
@@ -61,6 +61,8 @@ def summary(result: SweepResult) -> str:
     """The last line: what was tried, and what came of it."""
     said = [
         f"points {result.covered}/{result.points}",
+        *([f"{result.pruned} pruned"] if result.pruned else []),
+        *([f"new points {result.new_covered}/{result.new_points}"] if result.new_points else []),
         counted(result.trials, "trial"),
         f"{result.fired} fired",
         f"{result.did_not_fire} did not fire",
@@ -100,13 +102,15 @@ def progress(now: Progress) -> str:
 
 
 def to_json(result: SweepResult, plan: TrialPlan) -> dict[str, object]:
-    """The same for programs. `calls` of each kind = `tried` + `not_applicable` + `left_out`."""
+    """The same for programs; of each kind,
+    `calls` = `tried` + `pruned` + `not_applicable` + `left_out`."""
     return {
         "format": FORMAT,
         "command": list(plan.command),
-        "complete": result.covered == result.points,
+        "complete": result.complete,
         "calls": result.calls,
         "points": {"covered": result.covered, "all": result.points},
+        "new_points": {"covered": result.new_covered, "all": result.new_points},
         "trials": result.trials,
         "fired": result.fired,
         "did_not_fire": result.did_not_fire,
@@ -116,6 +120,7 @@ def to_json(result: SweepResult, plan: TrialPlan) -> dict[str, object]:
                 "kind": kind.kind,
                 "calls": kind.calls,
                 "tried": kind.tried,
+                "pruned": kind.pruned,
                 "not_applicable": kind.not_applicable,
                 "left_out": kind.left_out,
                 "trials": kind.trials,
@@ -126,6 +131,7 @@ def to_json(result: SweepResult, plan: TrialPlan) -> dict[str, object]:
             {
                 **found.finding.to_json(),
                 "fault": str(found.fault),
+                "after": None if found.after is None else str(found.after),
                 "others": [str(other) for other in found.others],
                 "events": len(found.result.trace.events),
                 "recording": found.ident,

@@ -142,15 +142,17 @@ def sweep_it(bug: Bug, folder: Path, jobs: int) -> Hunt | None:
     )
 
 
-def search(source: str, folder: Path, jobs: int = 1, **options: Any) -> SweepResult:
-    """The sweep of the service that *source* has, to its first finding."""
+def search(
+    source: str, folder: Path, jobs: int = 1, *, exitfirst: bool = True, **options: Any
+) -> SweepResult:
+    """The sweep of the service that *source* has, or to its first finding."""
     rocks = partial(runs, stdout="It sure does!\n")
     return sweep(
         variant(source, folder).plan(rocks, hello=says_hello, step_limit=_STEPS),
         roles="**",
         jobs=jobs,
         store=str(folder / "store"),
-        exitfirst=True,
+        exitfirst=exitfirst,
         **options,
     )
 

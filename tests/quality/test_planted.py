@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,28 @@ def test_it_is_found_is_found_again_and_is_gone_when_it_is_mended(
     assert set(words) == {"REPRODUCED"}
     after = mend(caught)
     assert after.word == "FIXED", after.reason
+
+
+def test_pruning_loses_none_of_them(tmp_path: Path, effort: str) -> None:
+    """Held against the search that tries everything."""
+    bugs = [bug for bug in PLANTED if not bug.is_plain]
+    options = dict[str, Any]()
+    if effort != "full":
+        bugs, options = (
+            [bug for bug in bugs if bug.number == 2],
+            {"kinds": ("peer",), "calls": "net"},
+        )
+    for bug in bugs:
+        every, pruned = (
+            search(bug.source, tmp_path, exitfirst=False, prune=prune, **options)
+            for prune in (False, True)
+        )
+        assert {one.finding.identity() for one in pruned.findings} == {
+            one.finding.identity() for one in every.findings
+        }, bug.what
+        assert every.findings
+        assert (pruned.points, pruned.complete) == (every.points, True)
+        assert pruned.covered + pruned.pruned == pruned.points
 
 
 def test_the_same_search_finds_nothing_where_there_is_no_bug(tmp_path: Path, effort: str) -> None:

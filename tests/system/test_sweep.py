@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -59,6 +60,29 @@ def folder(tmp_path: Path) -> Path:
 
 
 #: The program's own reads and writes and nothing of the interpreter's start.
+#: It says its word, and once more if that fails.
+STUBBORN = """\
+import os
+for _ in range(2):
+    try:
+        os.write(1, b'said')
+        break
+    except OSError:
+        pass
+os._exit(0)
+"""
+#: Each byte is a turn of a loop.
+BYTEWISE = """\
+import os
+source = os.open("data", os.O_RDONLY)
+target = os.open("copy", os.O_WRONLY | os.O_CREAT, 0o644)
+while data := os.read(source, 1):
+    try:
+        os.write(target, data)
+    except OSError:
+        os._exit(3 if data != b"%s" else 0)
+os._exit(0)
+"""
 OWN = ("--calls", "io", "--faults", "short,errno")
 
 
@@ -191,16 +215,7 @@ def test_a_budget_leaves_out_and_says_so(folder: Path) -> None:
 
 
 def test_what_lasts_is_tried_too_and_finds_who_tries_only_once_more(folder: Path) -> None:
-    (folder / "stubborn.py").write_text(
-        "import os\n"
-        "for _ in range(2):\n"
-        "    try:\n"
-        "        os.write(1, b'said')\n"
-        "        break\n"
-        "    except OSError:\n"
-        "        pass\n"
-        "os._exit(0)\n"
-    )
+    (folder / "stubborn.py").write_text(STUBBORN)
     options = ("--calls", "write", "--faults", "space,crash")
     once = sweep(folder, "stubborn.py", *options)
     assert (once.returncode, counts(once)[:3]) == (0, [1, 1, 3]), once
@@ -209,6 +224,55 @@ def test_what_lasts_is_tried_too_and_finds_who_tries_only_once_more(folder: Path
     assert "  main: every write fails with ENOSPC" in longer.stdout
     ident = longer.stdout.splitlines()[-2].removeprefix("  repeat: harness replay ")
     assert harness("replay", ident, cwd=folder).returncode == 1
+
+
+def test_a_second_fault_is_at_what_is_done_only_after_the_first(folder: Path) -> None:
+    (folder / "stubborn.py").write_text(STUBBORN)
+    options = ("--calls", "write", "--faults", "space,crash", "--pairs", "--format", "json")
+    done = sweep(folder, "stubborn.py", *options)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["complete"]) == (1, True), done
+    assert told["points"] == told["new_points"] == {"covered": 1, "all": 1}
+    assert (told["trials"], told["calls"]) == (6, 2)
+    assert sum(kind["trials"] for kind in told["kinds"]) == 6
+    (found,) = told["findings"]
+    assert (found["after"], found["fault"]) == ("main:write=ENOSPC", "main:write#2=ENOSPC")
+    again = harness("replay", found["recording"], cwd=folder)
+    assert again.stdout.splitlines()[-1].startswith("REPRODUCED")
+
+
+def test_a_pair_that_is_not_recorded_ends_in_a_line_with_both_faults(folder: Path) -> None:
+    (folder / "stubborn.py").write_text(STUBBORN)
+    (folder / ".harness").write_text("not a directory")
+    done = sweep(folder, "stubborn.py", "--calls", "write", "--faults", "ENOSPC", "--pairs")
+    words = shlex.split(done.stdout.splitlines()[-2].partition("repeat: harness ")[2])
+    assert [words[2], words[4]] == ["main:write=ENOSPC", "main:write#2=ENOSPC"]
+    again = harness(*words, cwd=folder)
+    assert (again.returncode, again.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(("bad", "findings"), [("-", 0), ("t", 1)])
+def test_of_a_loop_only_so_much_is_tried_as_tells_something(
+    folder: Path, bad: str, findings: int
+) -> None:
+    """Without a bug each turn is as the others; with one, a turn at the end of the loop is not."""
+    (folder / "data").write_text("abcdefghijklmnopqrst")
+    (folder / "bytewise.py").write_text(BYTEWISE % bad)
+    options = ("--calls", "write", "--faults", "ENOSPC", "--format", "json")
+    pruned, every = (
+        json.loads(sweep(folder, "bytewise.py", *options, *more).stdout)
+        for more in (["--prune"], [])
+    )
+    assert (every["trials"], every["pruned"], len(every["findings"])) == (20, 0, findings)
+    assert pruned["trials"] + pruned["pruned"] == 20
+    assert pruned["pruned"] > 10
+    assert pruned["complete"] is True
+    assert pruned["points"]["covered"] == pruned["trials"]
+    for kind in pruned["kinds"]:
+        assert kind["calls"] == kind["tried"] + kind["pruned"]
+    assert [found["what"] for found in pruned["findings"]] == [
+        found["what"] for found in every["findings"]
+    ]
 
 
 def test_the_first_finding_ends_it_if_so_asked(folder: Path) -> None:

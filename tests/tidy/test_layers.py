@@ -100,9 +100,12 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_engine.coverage",
         "_engine.strategies",
         "_engine.explore",
+        "_engine.recovery",
+        "_engine.prune",
         "_engine.sweep_cases",
         "_engine.sweep_result",
         "_engine.sweep_tally",
+        "_engine.sweep_trials",
         "_engine.sweep",
     ),
     (
