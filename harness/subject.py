@@ -39,8 +39,9 @@ class TrialPlan:
     all of it. *stdin* is the bytes that it reads, or None for the runner's own. *stop* is the
     signal that ends a service whose clients have ended. A *policy* other than `default` draws who
     goes next, from *policy_seed* or, unless that is given, the schedule's seed; *depth* and
-    *length* are for `pct`. *decisions*: the result says where there was a choice. *inputs* are laid
-    into the view first. Paths: *cwd* and *home* of the host; *bind* shown, *write* let through.
+    *length* are for `pct`. *decisions*: the result says where there was a choice, with *conflicts*
+    also where it may matter. *inputs* are laid into the view first. Paths: *cwd* and *home* of the
+    host; *bind* shown, *write* let through.
     """
 
     command: tuple[str, ...] = ()
@@ -63,6 +64,7 @@ class TrialPlan:
     depth: int = 2
     length: int = 1
     decisions: bool = False
+    conflicts: bool = False
     inputs: tuple[InputFile, ...] = ()
     bind: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
@@ -134,6 +136,7 @@ class TrialPlan:
             "depth": self.depth,
             "length": self.length,
             "decisions": self.decisions,
+            "conflicts": self.conflicts,
             "inputs": [file.to_json() for file in self.inputs],
             "bind": list(self.bind),
             "write": list(self.write),

@@ -425,6 +425,7 @@ class _Exploration:
             depth=proposal.depth,
             length=proposal.length,
             decisions=True,
+            conflicts=proposal.conflicts,
         )
 
 

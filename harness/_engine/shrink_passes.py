@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from .._supervisor.scheduler import Decision
+from .._supervisor.decisions import Decision
 from ..calls import CALLS, matching
 from ..errors import ScheduleError
 from ..failures import FAILURES

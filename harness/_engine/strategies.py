@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from .._supervisor.scheduler import Decision
+from .._supervisor.decisions import Decision
 from ..errors import UsageError, unknown
 from ..schedule import FaultAt, Schedule, Switch, Trigger
 from ..subject import Policy
@@ -28,13 +28,15 @@ _KEPT_MAX = 500  # schedules that showed something new
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proposal:
-    """A trial to be run: *schedule*, in which *policy* draws who goes next from *seed*."""
+    """A trial to be run: *schedule*, in which *policy* draws who goes next from *seed*. With
+    *conflicts* it shall show where it may matter who is first."""
 
     schedule: Schedule
     policy: Policy = "default"
     seed: int = 0
     depth: int = 2
     length: int = 1
+    conflicts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,12 +98,12 @@ def strategy_named(
         case "pos":
             return Drawn(rng, drawn, ("pos",), length)
         case "mixed":
-            others: list[Strategy] = [
-                Drawn(rng, drawn, ("pct", "pos", "random"), length),
-                Mutated(random.Random(rng.randrange(_SEEDS)), drawn),
-            ]
-            tree: list[Strategy] = [] if faults else [Tree(base, bound, preemptions, "preemption")]
-            return InTurn([*tree, *others])
+            by_chance = Drawn(rng, drawn, ("pct", "pos", "random"), length)
+            mutated = Mutated(random.Random(rng.randrange(_SEEDS)), drawn)
+            if faults:
+                return InTurn([by_chance, mutated])
+            tree = Tree(base, bound, preemptions, "preemption")
+            return InTurn([tree, by_chance, tree, mutated])
     raise UsageError(unknown("strategy", name, NAMES))
 
 
@@ -184,8 +186,8 @@ class Mutated:
         if what == "fewer":
             kept = tuple(switch for switch in schedule.switches if rng.random() < 0.75)
             schedule = replace(schedule, switches=kept)
-        decision = rng.choice(one.decisions)
-        more = _switch(decision, rng.choice(decision.others))
+        decision = rng.choice([d for d in one.decisions if d.conflicts] or one.decisions)
+        more = _switch(decision, rng.choice(decision.conflicts or decision.others))
         return Proposal(schedule=replace(schedule, switches=(*schedule.switches, more)))
 
     def learn(self, proposal: Proposal, lesson: Lesson | None) -> None:
@@ -197,20 +199,22 @@ class Mutated:
 
 
 class InTurn:
-    """Several strategies in turn; one that has nothing to propose misses its turn. Of each trial
+    """Several strategies in *turns*; one that has nothing to propose misses its turn. Of each trial
     all of them learn, but a tree only of its own."""
 
-    def __init__(self, strategies: Sequence[Strategy]) -> None:
-        self._strategies = strategies
+    def __init__(self, turns: Sequence[Strategy]) -> None:
+        self._turns = turns
+        self._strategies = list(dict.fromkeys(turns))
         self._turn = 0
         self._by: deque[Strategy] = deque()
 
     def propose(self) -> Proposal | None:
-        if any(isinstance(one, Tree) and one.is_whole() for one in self._strategies):
+        trees = [one for one in self._strategies if isinstance(one, Tree)]
+        if any(tree.is_whole() or tree.is_at_its_root() for tree in trees):
             return None
-        for _ in self._strategies:
-            strategy = self._strategies[self._turn]
-            self._turn = (self._turn + 1) % len(self._strategies)
+        for _ in self._turns:
+            strategy = self._turns[self._turn]
+            self._turn = (self._turn + 1) % len(self._turns)
             proposal = strategy.propose()
             if proposal is not None:
                 self._by.append(strategy)
@@ -229,6 +233,7 @@ class InTurn:
 
 # ---- Each of them --------------------------------------------------------------------------------
 
+_Queues = tuple[deque[Iterator[Schedule]], deque[Iterator[Schedule]]]
 #: What it costs to let the other at this place of a decision's list go.
 Cost = Callable[[Decision, int], int]
 
@@ -251,15 +256,20 @@ class Tree:
     cheapest first; *what* is the name of one unit of cost.
 
     Each order is one list of switches. The children of a trial are those with one switch more,
-    after its last; so each list is met once, and when no trial is left all have been."""
+    after its last; so each list is met once, and when no trial is left all have been. Of those of
+    one cost they come first whose last switch is at a call that conflicts with one of the task that
+    goes instead: if the order matters at all, it is there. Source of the latter: backtracking
+    points of dynamic partial-order reduction (Flanagan, Godefroid, POPL 2005), which here decide
+    what comes first, not what is left out."""
 
     def __init__(self, base: Schedule, bound: int, cost: Cost, what: str) -> None:
         self._base = base
         self._bound = bound
         self._cost = cost
         self._what = what
-        self._queues: list[deque[Iterator[Schedule]]] = [deque() for _ in range(bound + 1)]
-        self._queues[0].append(iter([base]))
+        #: For each cost two queues: where calls conflict, and the rest.
+        self._queues: list[_Queues] = [(deque(), deque()) for _ in range(bound + 1)]
+        self._queues[0][0].append(iter([base]))
         self._level = 0
         self._open: dict[tuple[Switch, ...], int] = {}
         self._tried = [0] * (bound + 1)
@@ -269,12 +279,12 @@ class Tree:
 
     def propose(self) -> Proposal | None:
         while self._level <= self._bound:
-            queue = self._queues[self._level]
-            while queue:
-                for schedule in queue[0]:
-                    self._open[schedule.switches] = self._level
-                    return Proposal(schedule=schedule)
-                queue.popleft()
+            for queue in self._queues[self._level]:
+                while queue:
+                    for schedule in queue[0]:
+                        self._open[schedule.switches] = self._level
+                        return Proposal(schedule=schedule, conflicts=self._level < self._bound)
+                    queue.popleft()
             if self._open:
                 return None  # there may be more of the same cost
             self._complete = self._level
@@ -290,7 +300,8 @@ class Tree:
             return
         later = lesson.decisions[_after(switches, lesson.decisions) :]
         for more in range(self._bound - spent + 1):
-            self._queues[spent + more].append(self._children(proposal.schedule, later, more))
+            for queue, conflicts in zip(self._queues[spent + more], (True, False), strict=True):
+                queue.append(self._children(proposal.schedule, later, more, conflicts))
         self._is_cut = self._is_cut or any(
             spent + self._cost(one, place) > self._bound
             for one in later
@@ -298,14 +309,19 @@ class Tree:
         )
 
     def _children(
-        self, schedule: Schedule, later: Sequence[Decision], more: int
+        self, schedule: Schedule, later: Sequence[Decision], more: int, conflicts: bool
     ) -> Iterator[Schedule]:
         for index in _spread(len(later)):
             decision = later[index]
             for place, other in enumerate(decision.others):
-                if self._cost(decision, place) == more:
+                is_near = other in decision.conflicts
+                if self._cost(decision, place) == more and is_near == conflicts:
                     switch = _switch(decision, other)
                     yield replace(schedule, switches=(*schedule.switches, switch))
+
+    def is_at_its_root(self) -> bool:
+        """Whether its first trial is under way: all else hangs on that."""
+        return bool(self._open) and not any(self._tried)
 
     def is_whole(self) -> bool:
         """Whether there is no order of events that has not been tried, whatever it costs."""

@@ -16,6 +16,7 @@ from typing import Any, Self
 from .._kernel import process, view
 from .._supervisor.answers import Answers
 from .._supervisor.core import Core
+from .._supervisor.decisions import Decision, Decisions
 from .._supervisor.filters import filter_of
 from .._supervisor.footprint import touches
 from .._supervisor.init import InitPlan, Program
@@ -26,7 +27,7 @@ from .._supervisor.outputs import Outputs
 from .._supervisor.phases import Phases
 from .._supervisor.policies import policy_named
 from .._supervisor.quiescence import share_one_processor
-from .._supervisor.scheduler import Decision, Scheduler
+from .._supervisor.scheduler import Scheduler
 from .._supervisor.state import Trial
 from .._supervisor.stuck import report
 from .._supervisor.tasks import IDLE
@@ -87,8 +88,8 @@ class TrialResult:
             schedule=Schedule.from_json(obj["schedule"]),
             seconds=obj["seconds"],
             decisions=tuple(
-                Decision(role, call, nth, total, tuple(others), chosen, preempts)
-                for role, call, nth, total, others, chosen, preempts in obj["decisions"]
+                Decision(role, call, nth, total, tuple(others), chosen, preempts, tuple(conflicts))
+                for role, call, nth, total, others, chosen, preempts, conflicts in obj["decisions"]
             ),
             outlived_clients=obj["outlived_clients"],
             not_passed_on=dict(obj["not_passed_on"]),
@@ -187,7 +188,8 @@ def _supervised(
         length=plan.length,
         touches=touches,
     )
-    scheduler = Scheduler(plan.schedule.switches, policy, tells=plan.decisions)
+    decisions = Decisions(touches if plan.conflicts else None) if plan.decisions else None
+    scheduler = Scheduler(plan.schedule.switches, policy, decisions)
     _weaken(plan, trial)
     if plan.schedule.mode == "controlled":
         trial.in_real_time = share_one_processor(world.pid, plan.cpu)
@@ -235,7 +237,7 @@ def _supervised(
         trace=trace,
         schedule=schedule,
         seconds=time.monotonic() - began,
-        decisions=tuple(scheduler.decisions),
+        decisions=() if decisions is None else decisions.all(),
         outlived_clients=_outlived(plan, [*trial.statuses]),
     )
 

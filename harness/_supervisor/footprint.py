@@ -13,8 +13,8 @@ import os
 
 from .._kernel.seccomp import Notification
 from ..calls import BY_NR, NR, Call, numbers
+from .decisions import Footprint
 from .decode import PATHS, read_paths
-from .policies import Footprint
 from .tasks import Task
 
 _ARGS = 6  # where the arguments start in a notification
@@ -49,13 +49,13 @@ def touches(task: Task) -> Footprint:
         return _UNKNOWN
     if nr in _FUTEX:
         return Footprint(frozenset({"memory"}))
+    flags = _OPENS.get(nr)
+    looks = nr in _LOOKS or (flags is not None and not notif[_ARGS + flags] & _O_CREAT_O_TRUNC)
     try:
-        things = _descriptors(task, call, notif) | _names(task, notif)
+        things = _descriptors(task, call, notif) | _names(task, notif, looks=looks)
     except OSError:
         return _UNKNOWN  # it is gone: whatever it was about to do, it does not do
     if things:
-        flags = _OPENS.get(nr)
-        looks = nr in _LOOKS or (flags is not None and not notif[_ARGS + flags] & _O_CREAT_O_TRUNC)
         return Footprint(frozenset(things), looks)
     return Footprint(frozenset({"processes"})) if "process" in call.families else _NOTHING
 
@@ -83,9 +83,9 @@ def _thing(link: str) -> str:
     return f"{status.st_dev}:{status.st_ino}"
 
 
-def _names(task: Task, notif: Notification) -> set[str]:
-    """The file that each path leads to, the directory that it is in, and the name itself, which may
-    not lead anywhere yet."""
+def _names(task: Task, notif: Notification, *, looks: bool) -> set[str]:
+    """The file that each path leads to, and the name itself, which may not lead anywhere yet; of a
+    call that may change what names there are, the directory too."""
     nr = notif[3]
     found = set[str]()
     if nr not in PATHS:
@@ -99,7 +99,7 @@ def _names(task: Task, notif: Notification) -> set[str]:
         base = "root" if text.startswith("/") else "cwd"
         full = f"/proc/{task.tid}/{base}/{text}"
         found.add(f"name:{os.path.basename(text.rstrip('/'))}")
-        for place in full, os.path.dirname(full.rstrip("/")):
+        for place in [full] if looks else [full, os.path.dirname(full.rstrip("/"))]:
             try:
                 status = os.stat(place)
             except OSError:

@@ -9,26 +9,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from .decisions import Footprint, conflict
 from .scheduler import QUANTUM, Choice, Parked, Policy
-
-
-class Footprint(NamedTuple):
-    """What a call touches: *things* by names that are equal for the same thing. *looks*: it changes
-    none of them. *everything*: nobody can say what it touches, or it is too much to say."""
-
-    things: frozenset[str] = frozenset()
-    looks: bool = False
-    everything: bool = False
-
-
-def conflict(one: Footprint, other: Footprint) -> bool:
-    """Whether it may matter which of two calls is first: they touch the same thing, and at least
-    one of them changes it."""
-    if one.looks and other.looks:
-        return False
-    return one.everything or other.everything or not one.things.isdisjoint(other.things)
 
 
 class Uniform:

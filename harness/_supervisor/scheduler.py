@@ -8,7 +8,7 @@ deviations from a default: delay-bounded scheduling (Emmi, Qadeer, Rakamaric, PO
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from ..schedule import Switch, Trigger
 
@@ -46,20 +46,11 @@ class Policy(Protocol):
         """*chosen* of *parked* goes: by choice, or because there is no other."""
 
 
-class Decision(NamedTuple):
-    """A step at which more than one task could go.
+class Witness(Protocol):
+    """Who is told of each step; decisions.py has one."""
 
-    *role* is who goes by the default policy, *call* with *nth* and *total* where it stands; the
-    *others* follow in order of birth, those born before it last. *chosen* went. *preempts*: *role*
-    is who ran last, or should have gone on; to let another one go is to preempt it."""
-
-    role: str
-    call: str
-    nth: int
-    total: int
-    others: tuple[str, ...]
-    chosen: str
-    preempts: bool
+    def step(self, default: Parked, chosen: Parked, parked: Sequence[Parked], running: str) -> None:
+        """*chosen* of *parked* goes; *default* would by the default policy, *running* went last."""
 
 
 #: How many steps in a row a task may make while others wait for their turn. A loop that polls never
@@ -71,19 +62,20 @@ class Scheduler:
     """Chooses, and keeps what it decided.
 
     Default policy: the task that ran last goes on until it blocks or has used up its QUANTUM (then
-    the next in order of birth goes); else the first in order of
-    birth. A switch makes another task go at one event. Where there are no switches *policy*, when
-    given, chooses instead. `decided` has every deviation from the default policy, so that the
-    default policy with these switches repeats the trial. `decisions` has each step at which there
-    was a choice, when *tells*.
+    the next in order of birth goes); else the first in order of birth. A switch makes another task
+    go at one event. Where there are no switches *policy*, when given, chooses instead. `decided`
+    has every deviation from the default policy, so that the default policy with these switches
+    repeats the trial. *witness* is told of each step.
     """
 
     def __init__(
-        self, switches: Sequence[Switch], policy: Policy | None = None, *, tells: bool = False
+        self,
+        switches: Sequence[Switch],
+        policy: Policy | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self.decided: list[Switch] = []
-        self.decisions: list[Decision] = []
-        self._tells = tells
+        self._witness = witness
         self._not_applied: list[int] = []
         self._policy = policy
         self._current = ""
@@ -108,8 +100,8 @@ class Scheduler:
             if len(parked) > 1:
                 chosen = self._policy.choose(parked)
             self._policy.went(chosen, parked)
-        if self._tells and len(parked) > 1:
-            self._tell(default, chosen, parked)
+        if self._witness is not None:
+            self._witness.step(default, chosen, parked, self._current)
         if chosen is not default:
             at = Trigger(role=default.name, call="*", first=default.total, last=default.total)
             self.decided.append(Switch(at=at, run=chosen.name))
@@ -117,23 +109,6 @@ class Scheduler:
         self._streak = self._streak + 1 if contended else 1
         self._current = chosen.name
         return chosen
-
-    def _tell(self, default: Choice, chosen: Choice, parked: Sequence[Choice]) -> None:
-        names = [task.name for task in parked]
-        at = names.index(default.name)
-        self.decisions.append(
-            Decision(
-                role=default.name,
-                call=default.call_name,
-                nth=default.nth,
-                total=default.total,
-                others=(*names[at + 1 :], *names[:at]),
-                chosen=chosen.name,
-                # At the end of its quantum the default policy itself takes a task's turn away; only
-                # that is free, or one that polls would have endlessly many ways to go on.
-                preempts=self._current in names,
-            )
-        )
 
     def _default(self, parked: Sequence[Choice]) -> Choice:
         for index, task in enumerate(parked):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness._supervisor.decisions import Footprint, conflict
 from harness._supervisor.footprint import touches
-from harness._supervisor.policies import Footprint, conflict
 from harness._supervisor.tasks import Task
 from harness.calls import NR
 

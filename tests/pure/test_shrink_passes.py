@@ -18,7 +18,7 @@ from harness._engine.shrink_passes import (
     complexity,
     digest_of,
 )
-from harness._supervisor.scheduler import Decision
+from harness._supervisor.decisions import Decision
 from harness.fault import CrashFault, ErrnoFault, Fault, HoldFault, ShortFault
 from harness.schedule import FaultAt, Limit, Schedule, Switch, Trigger
 from tests.pure.strategies import schedules

@@ -23,15 +23,9 @@ from harness._engine.strategies import (
     preemptions,
     strategy_named,
 )
-from harness._supervisor.policies import (
-    ByPartialOrder,
-    ByPriority,
-    Footprint,
-    Uniform,
-    conflict,
-    policy_named,
-)
-from harness._supervisor.scheduler import QUANTUM, Decision, Policy, Scheduler
+from harness._supervisor.decisions import Decision, Decisions, Footprint, conflict
+from harness._supervisor.policies import ByPartialOrder, ByPriority, Uniform, policy_named
+from harness._supervisor.scheduler import QUANTUM, Policy, Scheduler
 from harness.errors import UsageError
 from harness.fault import ErrnoFault
 from harness.schedule import FaultAt, Schedule, Trigger
@@ -51,12 +45,13 @@ def trial(sizes: Sizes, proposal: Proposal, pause: int = 0) -> tuple[Lesson, tup
         length=proposal.length,
         touches=lambda task: EVERYTHING,
     )
-    scheduler = Scheduler(proposal.schedule.switches, policy, tells=True)
+    decisions = Decisions()
+    scheduler = Scheduler(proposal.schedule.switches, policy, decisions)
     order = run([(size, pause) for size in sizes], scheduler)
     schedule = replace(proposal.schedule, switches=tuple(scheduler.decided))
     lesson = Lesson(
         schedule=schedule,
-        decisions=tuple(scheduler.decisions),
+        decisions=decisions.all(),
         news=1,
         as_told=not scheduler.not_applied(),
     )
@@ -136,6 +131,52 @@ def test_no_order_is_tried_twice_and_the_cheapest_come_first(
     assert len(set(orders)) == len(orders)
     assert costs == sorted(costs)
     assert max(costs) <= 3
+
+
+def step(decisions: Decisions, chosen: str, *parked: tuple[str, int]) -> None:
+    """*chosen* of the *parked* goes; the first of them would by default."""
+    tasks = [Simulated(name, 1, total=total) for name, total in parked]
+    went = next(task for task in tasks if task.name == chosen)
+    decisions.step(tasks[0], went, tasks, tasks[0].name)
+
+
+def test_it_may_matter_who_goes_first_where_a_call_conflicts_with_one_of_the_others() -> None:
+    """The child of main/1 changes the file at which main/0 looks second; main/2 only looks too."""
+    touched = {
+        ("main/0", 1): Footprint(frozenset({"other"})),
+        ("main/0", 2): Footprint(frozenset({"file"}), looks=True),
+        ("main/1/0", 1): Footprint(frozenset({"file"})),
+        ("main/2", 1): Footprint(frozenset({"file"}), looks=True),
+    }
+    decisions = Decisions(lambda task: touched.get((task.name, task.total), Footprint()))
+    for total in 1, 2:
+        step(decisions, "main/0", ("main/0", total), ("main/1", 1), ("main/2", 1))
+    step(decisions, "main/1/0", ("main/1/0", 1))
+    step(decisions, "main/2", ("main/2", 1))
+    first, second = decisions.all()
+    assert first.conflicts == ()
+    assert second.conflicts == ("main/1",)
+
+
+def test_where_calls_conflict_is_tried_first_and_nothing_is_left_out() -> None:
+    def conflicting(at: int) -> tuple[list[tuple[int, ...]], Tree]:
+        tree = Tree(Schedule(), 1, preemptions, "preemption")
+        tried = []
+        while (proposal := tree.propose()) is not None:
+            lesson, _ = trial((9, 3), proposal)
+            marked = tuple(
+                one._replace(conflicts=one.others if one.total == at else ())
+                for one in lesson.decisions
+            )
+            tree.learn(proposal, replace(lesson, decisions=marked))
+            tried.append(tuple(one.at.first for one in proposal.schedule.switches))
+        return tried, tree
+
+    (one, tree), (other, _) = conflicting(7), conflicting(99)
+    preempted = [switches for switches in one if switches and switches != (1,)]
+    assert preempted[0] == (7,)
+    assert sorted(one) == sorted(other)
+    assert tree.claim().endswith(" with at most 1 preemption")
 
 
 def test_a_delay_passes_over_one_task_of_the_order_of_birth() -> None:

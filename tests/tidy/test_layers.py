@@ -50,6 +50,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.core",
         "_supervisor.postponed",
         "_supervisor.scheduler",
+        "_supervisor.decisions",
         "_supervisor.policies",
         "_supervisor.decode",
         "_supervisor.outputs",
