@@ -190,7 +190,7 @@ def test_a_wrong_recording_is_refused_by_file_and_key(
 
 
 #: Older recordings have none of these.
-LATER = {"fingerprint"}
+LATER = {"fingerprint", "threads"}
 
 
 @pytest.mark.parametrize("key", sorted(small.to_json().keys() - LATER))
