@@ -137,6 +137,31 @@ thread.join(); print(log)
     assert_one_result(repeat(runner, plan(*python(code), seed=3), trials(effort)))
 
 
+def test_a_new_thread_does_nothing_before_it_is_its_turn(
+    runner: Runner, c_program: CProgram
+) -> None:
+    """Who made it goes on by default, also past its next call; so it sees nothing done yet."""
+    source = r"""
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+static volatile int has_run;
+static void *run(void *arg) { has_run = 1; return arg; }
+int main(void) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, run, NULL);
+    getppid();
+    write(1, "", 0);
+    printf("%d", has_run);
+    pthread_join(thread, NULL);
+    printf("%d\n", has_run);
+}
+"""
+    result = runner.run(plan(c_program(source, "-pthread", "-Wno-unused-result")))
+    assert result.outcome.end == "exited", result.outcome.report
+    assert result.outcome.stdout.head == "01\n"
+
+
 def test_who_forgets_to_wake_waits_for_ever(runner: Runner, c_program: CProgram) -> None:
     """The word has changed, but nobody has said so: as on the plain kernel, nobody wakes."""
     source = r"""
