@@ -6,6 +6,7 @@ dropped when it does not in time.
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable
 
@@ -70,19 +71,24 @@ class Connection:
             self._send_unsent()
 
     def receive(self, now: float) -> None:
-        """Read what is there; serve the request when it is complete."""
+        """Read what is there; serve the request when it is complete.
+
+        What is there is in time, or was, before the service had so much to do that it comes late.
+        """
         try:
             data = self.socket.recv(_PIECE)
         except BlockingIOError:
             return
-        request = self._reader.receive(data, now) if data else self._reader.end(now)
+        in_time = min(now, math.nextafter(self._reader.deadline, -math.inf))
+        request = self._reader.receive(data, in_time) if data else self._reader.end(in_time)
         self._take(request, now)
 
     def time_up(self, now: float) -> None:
         """The deadline has passed."""
-        refused = self._reader.expire(now)
-        if self.state is State.CONNECTION_READING and refused is not None:
-            self._take(refused, now)
+        if self.state is State.CONNECTION_READING:
+            self.receive(now)
+            if self.state is State.CONNECTION_READING:
+                self._take(self._reader.expire(now), now)
         else:
             if self._unsent:
                 self._log(f"{self.name}: did not read {len(self._unsent)} bytes of its reply")
