@@ -161,6 +161,7 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         "only you may read it",
     )
     _add_common(add)
+    _add_debug(add)
     add(
         "--write",
         type=_file,
@@ -198,6 +199,7 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         action="store_true",
         help="what goes another way than the recorded run is DIVERGED (3), whatever is found",
     )
+    _add_debug(again.add_argument)
     _add_oracle(again.add_argument)
     again.add_argument(
         "name",
@@ -228,6 +230,15 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.set_defaults(act=acts["doctor"])
     return top
+
+
+def _add_debug(add: Any) -> None:
+    add(
+        "--debug",
+        action="store_true",
+        help="in the foreground, for pdb and breakpoint(): all of its programs read what is typed "
+        "here, and no deadline or count of calls ends it",
+    )
 
 
 def _add_sweep(commands: Any, act: Act) -> None:

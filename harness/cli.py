@@ -100,6 +100,10 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 def _run(options: argparse.Namespace) -> int:
     plan = plan_to_run(options)
+    if options.debug:
+        if options.record or options.stdin is not None:
+            raise UsageError("--debug: what it reads is typed, so leave --record and --stdin out")
+        plan = plan.for_debugger()
     if options.record:
         store.check(options.record)
     if options.record and options.write:
@@ -224,10 +228,14 @@ def _replay(options: argparse.Namespace) -> int:
     oracles = [oracle_named(text) for text in options.oracle]
     for path in store.find(options.name):
         recording = store.load(path)
+        if options.exact and options.debug:
+            raise UsageError("--debug: a debugger makes calls of its own: leave --exact out")
         if options.exact and recording.schedule.mode == "free":
             raise UsageError(f"{path}: free mode cannot repeat a trace: leave --exact out")
         print_lines(announcement(str(path), recording))
-        replays = list(replay(recording, options.times, oracles, exact=options.exact))
+        replays = list(
+            replay(recording, options.times, oracles, exact=options.exact, debug=options.debug)
+        )
         print_lines(answers(replays))
         worst = max(worst, *(one.exit_status for one in replays))
     return worst

@@ -28,6 +28,9 @@ BARE, SERVICE = "main", "service"
 Policy = Literal["default", "random", "pct", "pos"]
 
 
+_DEBUG_S, _DEBUG_STEPS = 1e7, 10**9  # as good as never
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialPlan:
     """All that decides one trial.
@@ -41,7 +44,8 @@ class TrialPlan:
     goes next, from *policy_seed* or, unless that is given, the schedule's seed; *depth* and
     *length* are for `pct`. *decisions*: the result says where there was a choice, with *conflicts*
     also where it may matter. *inputs* are laid into the view first. Paths: *cwd* and *home* of the
-    host; *bind* shown, *write* let through.
+    host; *bind* shown, *write* let through. *debug*: all programs of the trial read the runner's
+    standard input, not only the first.
     """
 
     command: tuple[str, ...] = ()
@@ -70,6 +74,7 @@ class TrialPlan:
     write: tuple[str, ...] = ()
     host_network: bool = False
     pass_output: bool = False
+    debug: bool = False
     cpu: int | None = None
 
     def __post_init__(self) -> None:
@@ -114,6 +119,18 @@ class TrialPlan:
         """*text* with `{dir}` replaced by the trial's directory."""
         return text.replace("{dir}", TRIAL_DIR)
 
+    def for_debugger(self) -> Self:
+        """The same trial in the foreground, for as long as somebody looks at it: what it writes is
+        passed on, what it reads is typed, and neither time nor a count of calls ends it."""
+        return replace(
+            self,
+            debug=True,
+            stdin=None,
+            pass_output=True,
+            deadline_s=_DEBUG_S,
+            step_limit=_DEBUG_STEPS,
+        )
+
     def to_json(self) -> dict[str, Any]:
         return {
             "command": list(self.command),
@@ -142,6 +159,7 @@ class TrialPlan:
             "write": list(self.write),
             "host_network": self.host_network,
             "pass_output": self.pass_output,
+            "debug": self.debug,
             "cpu": self.cpu,
         }
 

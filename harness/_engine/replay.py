@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .. import __version__
@@ -47,11 +47,19 @@ class Replay:
 
 
 def replay(
-    recording: Recording, times: int = 1, oracles: Sequence[Oracle] = (), *, exact: bool = False
+    recording: Recording,
+    times: int = 1,
+    oracles: Sequence[Oracle] = (),
+    *,
+    exact: bool = False,
+    debug: bool = False,
 ) -> Iterator[Replay]:
     """Run *recording* again, *times* times in one runner, and judge each run, by *oracles* too.
-    *exact*: one that goes another way is DIVERGED, whatever is found."""
+    *exact*: one that goes another way is DIVERGED, whatever is found. *debug*: in the foreground,
+    see `TrialPlan.for_debugger`."""
     plan = plan_of(recording)
+    if debug:
+        plan = plan.for_debugger()
     with Runner() as runner:
         for _ in range(times):
             try:
@@ -65,7 +73,9 @@ def replay(
                     changed=tuple(changed_since(recording)),
                 )
                 continue
-            yield compare(recording, plan.roots[0], result, oracles, exact=exact)
+            answer = compare(recording, plan.roots[0], result, oracles, exact=exact)
+            # A debugger makes calls of its own: of course it goes another way.
+            yield replace(answer, divergence="", changed=()) if debug else answer
 
 
 def compare(

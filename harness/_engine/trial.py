@@ -266,7 +266,7 @@ def _init_plan(plan: TrialPlan, outputs: Outputs, stdin: int, null: int) -> Init
     for role, (command, workload) in every.items():
         words = tuple(plan.in_trial(word) for word in command)
         is_service = role in (BARE, SERVICE, RESTARTED)
-        stdio = (null if programs else stdin, *outputs.write_ends)
+        stdio = (null if programs and not plan.debug else stdin, *outputs.write_ends)
         threads = tuple(
             (plan.roots.index(one), one, workload_of)
             for one in (plan.threads_of if is_service else ())
