@@ -186,11 +186,13 @@ def test_a_delay_passes_over_one_task_of_the_order_of_birth() -> None:
     assert orders[2] == ("main/0@1", "main/2@1", "main/1@1")
 
 
-def test_a_trial_that_goes_elsewhere_takes_the_claim_away() -> None:
+@pytest.mark.parametrize("is_run", [True, False])
+def test_a_trial_that_goes_elsewhere_takes_the_claim_away(is_run: bool) -> None:
     tree = Tree(Schedule(), 1, preemptions, "preemption")
     while (proposal := tree.propose()) is not None:
         lesson, _ = trial((2, 2), proposal)
-        tree.learn(proposal, None if proposal.schedule.switches else lesson)
+        elsewhere = replace(lesson, as_told=False) if is_run else None
+        tree.learn(proposal, elsewhere if proposal.schedule.switches else lesson)
     assert tree.claim() == ""
     assert not tree.is_whole()
 

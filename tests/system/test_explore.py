@@ -58,6 +58,12 @@ HANDLER = "signal.signal(signal.SIGCHLD, note)"
 
 
 @pytest.fixture
+def trials(effort: str) -> str:
+    """How many, where many are better than few."""
+    return "300" if effort == "full" else "20"
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "race.sh").write_text(RACES["a lost update"][0])
     (tmp_path / "fair.sh").write_text(RACES["a lost update"][1])
@@ -79,9 +85,9 @@ def numbers(done: Completed) -> tuple[int, int, int, str]:
 
 
 @pytest.mark.parametrize("what", RACES)
-def test_a_race_is_found_and_shrunk_to_one_switch(folder: Path, what: str) -> None:
+def test_a_race_is_found_and_shrunk_to_one_switch(folder: Path, what: str, trials: str) -> None:
     racy, fair = RACES[what]
-    done = explored(folder, "--trials", "40", "--", "sh", "-c", racy)
+    done = explored(folder, "--trials", trials, "--", "sh", "-c", racy)
     assert done.returncode == 1, done
     fail, cause, *_, last, _ = done.stdout.splitlines()
     assert fail.startswith("FAIL main: exits 0 with another "), done.stdout
@@ -90,13 +96,15 @@ def test_a_race_is_found_and_shrunk_to_one_switch(folder: Path, what: str) -> No
     again = harness("replay", *last.split()[3:], cwd=folder)
     assert again.stdout.splitlines()[-1].startswith("REPRODUCED: main: exits 0 with another ")
 
-    done = explored(folder, "--trials", "30", "--", "sh", "-c", fair)
+    done = explored(folder, "--trials", trials, "--", "sh", "-c", fair)
     assert (done.returncode, numbers(done)[2]) == (0, 0), done
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_each_strategy_finds_a_lost_update(folder: Path, strategy: str) -> None:
-    done = explored(folder, "-j1", "--strategy", strategy, "--trials", "30", "--", "sh", "race.sh")
+def test_each_strategy_finds_a_lost_update(folder: Path, strategy: str, trials: str) -> None:
+    done = explored(
+        folder, "-j1", "--strategy", strategy, "--trials", trials, "--", "sh", "race.sh"
+    )
     assert done.returncode == 1, done
     assert "; shrunk: 0 faults and 1 switch" in done.stdout
 
@@ -207,9 +215,9 @@ def test_a_program_of_one_task_has_one_order(folder: Path) -> None:
 
 @pytest.mark.parametrize("strategy", ["mixed", "bounded"])
 def test_what_is_found_does_not_depend_on_the_number_of_runners(
-    folder: Path, strategy: str
+    folder: Path, strategy: str, trials: str
 ) -> None:
-    words = ("--strategy", strategy, "--trials", "40", "--format", "json", "--", "sh", "race.sh")
+    words = ("--strategy", strategy, "--trials", trials, "--format", "json", "--", "sh", "race.sh")
     one, other = (json.loads(explored(folder, "-j", jobs, *words).stdout) for jobs in ("1", "3"))
     for found in one, other:
         del found["seconds"], found["shrinking_trials"]
@@ -238,8 +246,10 @@ def test_a_given_fault_is_in_each_trial_and_goes_when_it_does_not_matter(folder:
     assert "does not matter: **:close=EINTR; " in done.stdout
 
 
-def test_faults_are_drawn_beside_orders_and_then_nothing_is_claimed(folder: Path) -> None:
-    words = ("--faults", "space,short", "--trials", "40", "--format", "json")
+def test_faults_are_drawn_beside_orders_and_then_nothing_is_claimed(
+    folder: Path, trials: str
+) -> None:
+    words = ("--faults", "space,short", "--trials", trials, "--format", "json")
     done = explored(folder, *words, "--", "sh", "race.sh")
     found = json.loads(done.stdout)
     assert found["complete"] == ""
