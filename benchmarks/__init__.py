@@ -20,7 +20,7 @@ class Figure:
     """
 
     what: str
-    unit: Literal["ns", "us", "ms"]
+    unit: Literal["ns", "us", "ms", "KiB"]
     ours: float | None = None
     against: str = ""
     peer: float | None = None

@@ -8,12 +8,13 @@ import sys
 
 from harness.errors import HarnessError
 
-from . import forking, kernel_plane, table, trials
+from . import forking, kernel_plane, prefork, table, trials
 from .soak import commit, machine
 
 BENCHMARKS = {
     "forking": forking.measure,
     "kernel_plane": kernel_plane.measure,
+    "prefork": prefork.measure,
     "trials": trials.measure,
 }
 

@@ -25,6 +25,8 @@ from reference.prefork_interpreter.states import Event, State, after
 FAILED = 127
 #: How many descriptors are taken with one byte; one is right, and too many are to be noticed.
 _DESCRIPTORS_MAX = 8
+#: No single wait is longer, in seconds: poll(2) takes its timeout in milliseconds, as an int.
+WAIT_MAX_S = 86400.0
 _ROOM = socket.CMSG_SPACE(_DESCRIPTORS_MAX * array.array("i").itemsize)
 
 
@@ -84,7 +86,7 @@ class Monitor:
         poll = select.poll()
         poll.register(self.connection, select.POLLIN)
         while True:
-            wait_s = self.reader.deadline - self._clock()
+            wait_s = min(self.reader.deadline - self._clock(), WAIT_MAX_S)
             if not poll.poll(max(0, int(wait_s * 1000) + 1)):
                 late = self.reader.expire(self._clock())
                 if late is not None:

@@ -17,19 +17,22 @@ from typing import NoReturn
 from reference.prefork_interpreter import reload
 from reference.prefork_interpreter.executor import Handlers
 from reference.prefork_interpreter.log import Log
-from reference.prefork_interpreter.monitor import FAILED, Monitor
+from reference.prefork_interpreter.monitor import FAILED, WAIT_MAX_S, Monitor
 from reference.prefork_interpreter.names import Identity, Names, close_descriptor
 from reference.prefork_interpreter.options import Options
 from reference.prefork_interpreter.states import Event, State, after
 
 #: How long accepting is left alone after it failed, in seconds.
 _BACK_OFF_S = 0.05
-#: How often a server that is full looks whether it is out of date, in seconds.
+#: How often to look for the end of a monitor that cannot be watched, in seconds.
 _LOOK_S = 1.0
 #: The most of the watcher's last words that is read, in bytes.
 _WORDS_MAX = 2048
-#: No single wait is longer, in seconds: poll(2) takes its timeout in milliseconds, as an int.
-_WAIT_MAX_S = 86400.0
+
+_HEARD = {
+    State.SERVER_SERVING: select.EPOLLIN,
+    State.SERVER_FULL: select.EPOLLIN | select.EPOLLET,
+}
 
 #: Errors of accept that concern one caller, who is gone.
 _CALLER_GONE = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO})
@@ -71,7 +74,8 @@ class Server:
         self._identity = identity
         self._handlers = handlers
         self._clock = clock
-        self._poll = select.poll()
+        self._epoll = select.epoll()
+        self._heard = 0
         #: The monitors that run, each with a descriptor that tells its end, if there is one.
         self._monitors: dict[int, int | None] = {}
         self._error_count = 0
@@ -101,8 +105,8 @@ class Server:
         if not self._monitors:
             return False  # the first one could not be forked, and the log has said so
         self.leave_standard_streams()
-        self._poll.register(self._watch_err, select.POLLIN)
-        self._poll.register(self.listener, select.POLLIN)
+        self._epoll.register(self._watch_err, select.EPOLLIN)
+        self._epoll.register(self.listener, self._heard)
         while self.state is not State.SERVER_ENDED:
             if self.turn():
                 return True
@@ -120,14 +124,14 @@ class Server:
 
     def turn(self) -> bool:
         """Wait for something to happen, and handle it. Whether this has become an executor."""
-        self.choose_whether_to_accept()
+        self.choose_what_to_hear()
         ready = self.wait()
         self.reap()
         if self._watch_err in ready:
             self.read_watcher()
             return False
         is_called = self.listener.fileno() in ready
-        if is_called or self.state is State.SERVER_FULL:
+        if is_called:
             self.look_at_the_program()
         if self.state is State.SERVER_BACKING_OFF:
             self.state = after(self.state, Event.AGAIN)
@@ -136,24 +140,25 @@ class Server:
         self.look_at_the_time()
         return False
 
-    def choose_whether_to_accept(self) -> None:
-        """Hear of calls only when one may be accepted: poll would not wait otherwise."""
-        accepts = self.state is State.SERVER_SERVING
-        self._poll.modify(self.listener, select.POLLIN if accepts else 0)
+    def choose_what_to_hear(self) -> None:
+        """Hear of calls as long as they wait; when full, of each once, when it comes: it may be the
+        first after the program has changed. Otherwise there would be no waiting."""
+        heard = _HEARD.get(self.state, 0)
+        if heard != self._heard:
+            self._heard = heard
+            self._epoll.modify(self.listener, heard)
 
     def wait(self) -> list[int]:
         """The descriptors at which something has happened."""
         timeout_s: float | None = None
-        if self.state is State.SERVER_FULL:
-            timeout_s = _LOOK_S
-        elif self.state is State.SERVER_BACKING_OFF:
+        if self.state is State.SERVER_BACKING_OFF:
             timeout_s = _BACK_OFF_S
+        elif None in self._monitors.values():
+            timeout_s = _LOOK_S
         elif not self._monitors and self.options.idle_timeout_s is not None:
             timeout_s = self._idle_since + self.options.idle_timeout_s - self._clock()
-            timeout_s = min(max(timeout_s, 0.0), _WAIT_MAX_S)
-        # Rounded up, or a turn just before the deadline would be followed by many empty ones.
-        timeout_ms = None if timeout_s is None else int(timeout_s * 1000) + 1
-        return [descriptor for descriptor, _ in self._poll.poll(timeout_ms)]
+            timeout_s = min(max(timeout_s, 0.0), WAIT_MAX_S)
+        return [descriptor for descriptor, _ in self._epoll.poll(timeout_s)]
 
     def reap(self) -> None:
         """Learn of the monitors that have ended."""
@@ -171,7 +176,7 @@ class Server:
         """A monitor has gone."""
         watch = self._monitors.pop(pid, None)
         if watch is not None:
-            self._poll.unregister(watch)
+            self._epoll.unregister(watch)
             close_descriptor(watch)
 
     def read_watcher(self) -> None:
@@ -188,17 +193,9 @@ class Server:
 
     def look_at_the_program(self) -> None:
         """End when a file is newer than the process: the caller then starts another server."""
-        if self.state is State.SERVER_FULL and not self.is_awaited():
-            return
         path = reload.newer(self._paths, self._started_ns)
         if path is not None:
             self.stop(f"{path} has changed; ending")
-
-    def is_awaited(self) -> bool:
-        """Whether a call waits to be accepted."""
-        poll = select.poll()
-        poll.register(self.listener, select.POLLIN)
-        return bool(poll.poll(0))
 
     def look_at_the_time(self) -> None:
         """End when nobody has called for long."""
@@ -253,7 +250,7 @@ class Server:
         except OSError as error:
             self.log.warning(f"cannot watch monitor {pid}: {error}")
             return None
-        self._poll.register(watch, select.POLLIN)
+        self._epoll.register(watch, select.EPOLLIN)
         return watch
 
     def accept_failed(self, why: str) -> None:
@@ -277,6 +274,7 @@ class Server:
 
     def let_go(self) -> None:
         """In a monitor: close what is the server's."""
+        self._epoll.close()
         self.listener.close()
         watches = [watch for watch in self._monitors.values() if watch is not None]
         for descriptor in (self._watch_in, self._watch_err, *watches):

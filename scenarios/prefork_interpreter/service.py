@@ -8,6 +8,7 @@ thousand calls of an interpreter's start out of each sweep.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
@@ -35,6 +36,7 @@ DIRECTORY = "{dir}"
 READY = "{dir}/ready"
 #: A link to the server that served first, by the pid of its session's leader.
 FIRST = "/trial/first"
+LOG = "/trial/server.log"
 
 
 class Inside(Launcher):
@@ -63,10 +65,21 @@ class Inside(Launcher):
                 log_type=self.log_type,
             )
             status = script(sys.argv[1:])
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 1
+            # As an interpreter does on its way out.
+            atexit._run_exitfuncs()
         finally:
             os._exit(status)
+
+
+class FileLog(Log):
+    """Its lines go to a file of the trial, which is left, and so a finding."""
+
+    def line(self, level: int, text: str) -> None:
+        with open(LOG, "a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+
+    def information(self, text: str) -> None:
+        """A server that ends has done nothing wrong."""
 
 
 def script(words: Sequence[str]) -> int:
@@ -94,7 +107,7 @@ def script(words: Sequence[str]) -> int:
                 os.symlink(own, FIRST)
             except FileExistsError:
                 pass
-            say("one server\n" if os.readlink(FIRST) == own else "another server\n")
+            return int(os.readlink(FIRST) != own)
         case _:
             say(f"hello {' '.join(words)}\n")
     return 0
@@ -139,19 +152,40 @@ def launcher(
     )
 
 
+def first_call(directory: str, words: Sequence[str], kind: type[Launcher]) -> int:
+    """The wait status of a call of the keeper's; with a line when it is not 0."""
+    try:
+        status = launcher(directory, words, kind=kind).run()
+    except (LauncherError, SetupFailed) as error:
+        print(f"no server: {error}", file=sys.stderr)
+        return 1
+    if status:
+        print(f"the first call ended with {status}", file=sys.stderr)
+    return status
+
+
+def first_calls_at_once(directory: str, kind: type[Launcher]) -> int:
+    """Two calls, each by a process of its own; 0 when both were served, by one server."""
+    pids = []
+    for _ in range(2):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(first_call(directory, ["one server"], kind) != 0)
+        pids.append(pid)
+    return sum(os.waitpid(pid, 0)[1] for pid in pids)
+
+
 def keep(
-    directory: str, kind: type[Launcher] = Inside, *, is_cold: bool = False, **options: object
+    directory: str, kind: type[Launcher] = Inside, *, first_calls: int = 1, **options: object
 ) -> int:
-    """Make the first call, unless *is_cold*; wait for SIGTERM; end the server. 1 when there is
-    none."""
+    """Make the first calls (0, 1, or 2 at once); wait for SIGTERM; end the server. 1 when a call
+    fails."""
     Inside.options = options
     names = Names.of(directory, "x")
-    if not is_cold:
-        try:
-            launcher(directory, ["exit", "0"], kind=kind).run()
-        except (LauncherError, SetupFailed) as error:
-            print(f"no server: {error}", file=sys.stderr)
-            return 1
+    if first_calls == 1 and first_call(directory, ["exit", "0"], kind):
+        return 1
+    if first_calls == 2 and first_calls_at_once(directory, kind):
+        return 1
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     ready = os.path.join(directory, "ready")
     if os.path.lexists(ready):
@@ -167,6 +201,17 @@ def keep(
     return 0
 
 
+class Logged(Inside):
+    """With a log that is read."""
+
+    log_type = FileLog
+
+
+def keep_logged(directory: str) -> int:
+    """As `keep`, with a log that is read."""
+    return keep(directory, kind=Logged)
+
+
 def service(**options: object) -> Subject:
     """The keeper of a server with *options*."""
     return Subject.process(keep, kwargs={"directory": DIRECTORY, **options}, ready=listening(READY))
@@ -176,4 +221,6 @@ SERVICE = service()
 #: One call at once, so that whoever is stuck is in everybody's way.
 NARROW = service(max_servers=1)
 #: The first of the clients starts the server.
-COLD = service(is_cold=True)
+COLD = service(first_calls=0)
+#: What is wrong is left in a file.
+LOGGED = Subject.process(keep_logged, kwargs={"directory": DIRECTORY}, ready=listening(READY))

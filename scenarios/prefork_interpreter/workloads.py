@@ -84,7 +84,7 @@ CALLS: dict[str, ClientLike] = {
 }
 
 #: Each of them says whether its server is the one that served first.
-ONE_SERVER: ClientLike = partial(calls, words=["one server"], stdout="one server\n")
+ONE_SERVER: ClientLike = partial(calls, words=["one server"], stdout="")
 
 
 def is_heard(client: Client) -> None:

@@ -2,11 +2,13 @@
 
 Each is a variant of a service in bugs/. All are swept with the same two clients, at every call of
 every role in every phase, with every kind of fault that is tried unless others are asked for; but
-those that need no fault, with one ordinary client of the scenarios after the other.
+those that need no fault, with one ordinary client of the scenarios after the other, and those that
+only another order of events shows, in other orders.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -15,23 +17,29 @@ from typing import Any
 
 from harness import Subject, listening
 from harness._engine import store
+from harness._engine.explore import ExploreProgress, explore
 from harness._engine.record import record
 from harness._engine.replay import Replay, replay
 from harness._engine.runner import Runner
 from harness._engine.sweep import sweep
 from harness._engine.sweep_result import SweepResult
 from harness.oracle import judge
+from harness.points import KINDS
 from harness.recording import Recording
-from harness.subject import ClientLike
+from harness.subject import DEADLINE_S, ClientLike, TrialPlan
 from harness.verdict import Finding
 from harness.workload import Workload
 from scenarios.forking_service.workloads import EVERYTHING, SOCKET, drips, forks, runs, says_hello
+from scenarios.prefork_interpreter.service import READY
+from scenarios.prefork_interpreter.workloads import CALLS
 
 BUGS = Path(__file__).with_name("bugs")
 #: How often a recording is replayed, in the full size.
 REPLAYS = 20
 #: A trial without a fault has some 300 events, so whoever makes ten times as many spins.
 _STEPS = 3000
+#: How many orders of events are tried.
+_ORDERS = 40
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +51,15 @@ class Bug:
     module: str
     #: It is there without anything going wrong, if only the right client asks.
     is_plain: bool = False
+    #: No fault shows it, but another order of events.
+    is_of_order: bool = False
+    #: Kinds of faults, and at whose calls, if others than those that are tried unless asked for.
+    kinds: tuple[str, ...] = KINDS
+    roles: str = "**"
+    #: What has no bug, if it is not what that is in the service's other modules.
+    sound: str = ""
+    #: Of each trial: where the finding is that it never ends, this is what it takes.
+    deadline_s: float = DEADLINE_S
 
     @property
     def source(self) -> str:
@@ -55,10 +72,19 @@ class Bug:
 
     def mended(self) -> str:
         """The module's source, with the service that has no bug in place of the variant."""
-        before, call, after = self.source.rpartition("service_type=")
+        seam, sound = _SOUND[self.service]
+        before, call, after = self.source.rpartition(seam)
         assert call, f"{self.module} does not say which service it runs"
-        return f"{before}{call}ForkingService{after[after.index(')') :]}"
+        end = re.search("[,)]", after)
+        assert end is not None
+        return f"{before}{call}{self.sound or sound}{after[end.start() :]}"
 
+
+#: Where the modules of a service say what they run, and what of that has no bug.
+_SOUND = {
+    "forking": ("service_type=", "ForkingService"),
+    "prefork": ("kind=", "Inside"),
+}
 
 PLANTED = (
     Bug(number=1, service="forking", module="forking_01_spins_at_the_end"),
@@ -70,6 +96,25 @@ PLANTED = (
     Bug(number=7, service="forking", module="forking_07_ends_at_a_weekend", is_plain=True),
     Bug(number=8, service="forking", module="forking_08_one_slow_client", is_plain=True),
     Bug(number=10, service="forking", module="forking_10_fork_fails_unnoticed"),
+    Bug(number=13, service="prefork", module="prefork_13_status_lost", is_of_order=True),
+    Bug(
+        number=14,
+        service="prefork",
+        module="prefork_14_stuck_callers",
+        kinds=("hold",),
+        roles="client/**",
+        deadline_s=4.0,
+    ),
+    Bug(
+        number=15,
+        service="prefork",
+        module="prefork_15_end_is_an_error",
+        kinds=("crash",),
+        roles="client/**",
+        sound="Logged",
+    ),
+    Bug(number=17, service="prefork", module="prefork_17_two_servers", is_of_order=True),
+    Bug(number=18, service="prefork", module="prefork_18_descriptors_leak", kinds=("crash",)),
 )
 
 
@@ -97,16 +142,18 @@ class Hunt:
         return len(self.recording.schedule.faults) + len(self.recording.schedule.switches)
 
 
-def hunt(bug: Bug, folder: Path, jobs: int = 1) -> Hunt | None:
+def hunt(bug: Bug, folder: Path, jobs: int = 1, *, shrinks: bool = True) -> Hunt | None:
     """Search until there is a finding; None when there is none. The variant runs from a copy in
-    *folder*, and the recording is stored there."""
+    *folder*, and the recording is stored there. An order that was found is shrunk, unless not."""
+    if bug.is_of_order:
+        return explore_it(bug, folder, jobs, shrinks)
     return run_ordinarily(bug, folder) if bug.is_plain else sweep_it(bug, folder, jobs)
 
 
 def run_ordinarily(bug: Bug, folder: Path) -> Hunt | None:
     """One trial without a fault for each ordinary client, until one fails."""
     began = time.monotonic()
-    service = variant(bug.source, folder)
+    service = variant(bug, bug.source, folder)
     with Runner() as runner:
         for trials, client in enumerate(ORDINARY.values(), 1):
             plan = service.plan(client, hello=says_hello, step_limit=_STEPS)
@@ -127,7 +174,7 @@ def run_ordinarily(bug: Bug, folder: Path) -> Hunt | None:
 def sweep_it(bug: Bug, folder: Path, jobs: int) -> Hunt | None:
     """Let every call go wrong, with the same two clients for all bugs."""
     began = time.monotonic()
-    result = search(bug.source, folder, jobs)
+    result = search(bug, bug.source, folder, jobs)
     if not result.findings:
         return None
     found = result.findings[0]
@@ -142,33 +189,77 @@ def sweep_it(bug: Bug, folder: Path, jobs: int) -> Hunt | None:
     )
 
 
-def search(
-    source: str, folder: Path, jobs: int = 1, *, exitfirst: bool = True, **options: Any
-) -> SweepResult:
-    """The sweep of the service that *source* has, or to its first finding."""
-    rocks = partial(runs, stdout="It sure does!\n")
+def search(bug: Bug, source: str, folder: Path, jobs: int = 1, **options: Any) -> SweepResult:
+    """The sweep of the service that *source* has, to its first finding unless *options* say
+    otherwise."""
+    usual = {"kinds": bug.kinds, "roles": bug.roles, "exitfirst": True}
     return sweep(
-        variant(source, folder).plan(rocks, hello=says_hello, step_limit=_STEPS),
-        roles="**",
+        plan_of(bug, source, folder),
         jobs=jobs,
         store=str(folder / "store"),
-        exitfirst=exitfirst,
-        **options,
+        **usual | options,
     )
 
 
-def variant(source: str, folder: Path) -> Subject:
-    """The service that *source* has."""
+def explore_it(bug: Bug, folder: Path, jobs: int, shrinks: bool) -> Hunt | None:
+    """Try other orders of events, to the end if what is found is to be shrunk."""
+    began = time.monotonic()
+    result = explore(
+        plan_of(bug, bug.source, folder),
+        trials_max=_ORDERS,
+        jobs=jobs,
+        store=str(folder / "store"),
+        on_progress=None if shrinks else stop_at_the_first,
+    )
+    if not result.findings:
+        return None
+    found = result.findings[0]
+    assert found.ident is not None, found.not_recorded
+    recording = store.load(folder / "store" / found.ident / "recording.json")
+    count = len(recording.schedule.switches)
+    return Hunt(
+        bug=bug,
+        trials=found.first,
+        seconds=time.monotonic() - began,
+        finding=found.finding,
+        by=f"another order: {count} switch{'es' * (count != 1)}",
+        recording=recording,
+    )
+
+
+def stop_at_the_first(progress: ExploreProgress) -> None:
+    """To be called by an exploration: it ends with its first finding."""
+    if progress.findings:
+        raise KeyboardInterrupt  # as a user would; what was found is kept
+
+
+def plan_of(bug: Bug, source: str, folder: Path) -> TrialPlan:
+    """A trial of what *source* has, with the clients that are the same for all bugs."""
+    clients: dict[str, ClientLike] = {
+        "0": partial(runs, stdout="It sure does!\n"),
+        "hello": says_hello,
+    }
+    if bug.service == "prefork":
+        clients = {"0": CALLS["sees"], "hello": CALLS["hello"]}
+    if bug.is_of_order:
+        clients = {"0": CALLS["hello"]}
+    return variant(bug, source, folder).plan(
+        **clients, step_limit=_STEPS, deadline_s=bug.deadline_s
+    )
+
+
+def variant(bug: Bug, source: str, folder: Path) -> Subject:
+    """The service that *source* has. A prefork interpreter serves one call at once; where orders
+    are tried, its first two callers come at once."""
     module = folder / "planted_service.py"
     module.write_text(source, encoding="utf-8")
+    kwargs: dict[str, Any] = {"path": SOCKET, "directory": "{dir}"}
+    if bug.service == "prefork":
+        own = {"first_calls": 2} if bug.is_of_order else {"max_servers": 1}
+        kwargs = {"directory": "{dir}", **own}
     return Subject.process(
-        Workload(
-            module=module.stem,
-            file=str(module),
-            qualname="serve",
-            kwargs={"path": SOCKET, "directory": "{dir}"},
-        ),
-        ready=listening(SOCKET),
+        Workload(module=module.stem, file=str(module), qualname="serve", kwargs=kwargs),
+        ready=listening(SOCKET if bug.service == "forking" else READY),
     )
 
 

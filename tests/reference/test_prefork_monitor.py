@@ -146,6 +146,14 @@ def test_callers_that_stall_are_given_up() -> None:
         assert sum("took too long" in line for line in server.lines()) == 6
 
 
+def test_the_longest_time_a_caller_may_take_and_a_server_be_idle_is_not_too_long() -> None:
+    longest = {"call_timeout_s": 1e9, "idle_timeout_s": 1e9}
+    with Direct("logs.py", options(**longest)) as server:
+        send_request(server.call, MESSAGE)
+        assert all_of(server.call) == SERVED
+        assert ask(server) == SERVED
+
+
 def test_accepting_that_fails_for_ever_ends_the_server() -> None:
     with Direct("logs.py", options(max_errors=3)) as server:
         send_request(server.call, MESSAGE)
