@@ -21,7 +21,7 @@ hypothesis.settings.register_profile(
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=100,
+    max_examples=50,
     suppress_health_check=_SLOW_IS_NO_FAULT,
 )
 hypothesis.settings.register_profile(
