@@ -19,8 +19,9 @@ from dataclasses import dataclass
 
 from ..calls import CALLS
 from ..descriptors import Descriptors, Kind
+from ..excuses import is_within
 from ..points import PHASES, Point, points
-from ..schedule import Trigger
+from ..schedule import FRESH, RESTARTED, Trigger
 from ..trace import NO_ROLE, Event, Trace
 
 #: A call without what may differ between two that do the same.
@@ -99,13 +100,14 @@ class Golden:
         phases: Collection[str] = PHASES,
     ) -> list[NewPoint]:
         """The points of *trace* that are new after *at*, of the roles, calls and phases that are
-        asked for. Of calls that are alike only the first: who tries again and again makes them."""
+        asked for. Of calls that are alike only the first: who tries again and again makes them. Not
+        those of who is there to see whether the service recovers, for which nothing goes wrong."""
         there = {id(point.event): point for point in points(trace, roles, calls, phases)}
         found, way = [], dict[Step, None]()
         for index, one in self.new_in(trace, at):
             event = trace.events[index]
             step = role_pattern(event.role), one
-            if step in way:
+            if step in way or any(is_within(event.role, root) for root in (FRESH, RESTARTED)):
                 continue
             way[step] = None
             if id(event) in there:

@@ -40,7 +40,7 @@ class Trials:
         order = in_turn(self.tally.cases, these)
         answers = self._pool.run(self._plans(order), self._until, self._clock)
         if self._exitfirst:  # so that which is the first does not depend on the runners
-            answers = _in_order(order, answers)
+            answers = in_order(order, answers)
         for number, answer in answers:
             if self._is_over() and isinstance(answer, RunnerError):
                 continue  # given up
@@ -72,7 +72,7 @@ class Trials:
         return self._exitfirst and self.tally.findings > 0
 
 
-def _in_order(
+def in_order(
     order: Sequence[int], answers: Iterator[tuple[int, Answer]]
 ) -> Iterator[tuple[int, Answer]]:
     """*answers*, in that order in place of the one in which they come."""

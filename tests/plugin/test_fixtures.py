@@ -21,6 +21,7 @@ from tests.plugin.conftest import Inner, replay_lines
         "trial_draws_from_a_seed",
         "trial_draws_what_is_random_from_a_seed",
         "sweep_gives_what_it_did",
+        "sweep_lets_faults_last_and_come_in_pairs",
         "explore_gives_what_it_did",
         "unchecked",
         "golden_run_is_made_once",

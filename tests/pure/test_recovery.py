@@ -92,6 +92,12 @@ def test_new_points_are_those_asked_for_and_each_way_begins_with_what_is_new() -
     assert GOLDEN.new_points(run, AT_WRITE, phases=("stop",)) == []
 
 
+def test_nothing_goes_wrong_for_who_is_there_to_see_whether_the_service_recovers() -> None:
+    crashed = (*COPIES[:2], "main write#1 crash:KILL 1 10", "restarted listen#1 - 3 8")
+    run = trace(*crashed, "restarted/0 write#1 - 4 10", "client/fresh connect#1 - 3")
+    assert GOLDEN.new_points(run, AT_WRITE) == []
+
+
 def test_a_role_is_as_its_siblings() -> None:
     assert role_pattern("service/0/12#3") == "service/*/*#*"
     assert role_pattern("client/slow2") == "client/slow2"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness import points
 from harness._engine.sweep_cases import Case, cases_of, in_turn, that_lasts
 from harness._engine.sweep_tally import without_chance
+from harness._engine.sweep_trials import in_order
+from harness.errors import RunnerError
 from harness.schedule import parse_fault_at
 from harness.trace import Event, Trace
 
@@ -37,6 +41,15 @@ def test_each_calls_first_use_comes_before_any_second_one() -> None:
         "main:read#2",
     ]
     assert in_turn(cases, [1, 2]) == [1, 2]
+
+
+@given(st.permutations(range(6)), st.permutations(range(6)), st.integers(0, 6))
+def test_answers_are_taken_in_the_order_of_the_cases_however_they_come(
+    order: list[int], come: list[int], begun: int
+) -> None:
+    """Of the cases only the first so many were begun."""
+    answers = ((number, RunnerError(str(number))) for number in come if number in order[:begun])
+    assert [number for number, _ in in_order(order, answers)] == order[:begun]
 
 
 # ---- Faults that last ----------------------------------------------------------------------------

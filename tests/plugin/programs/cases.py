@@ -90,6 +90,16 @@ def test_sweep_gives_what_it_did(sweep):
     assert (result.points, result.covered, result.trials, result.findings) == (1, 1, 1, ())
 
 
+def test_sweep_lets_faults_last_and_come_in_pairs(sweep):
+    falls_back = Subject.command(["sh", "-c", "echo a >first || echo b >second"])
+    result = sweep(
+        falls_back, faults="ENOSPC", calls="openat", lasting=True, pairs=True, prune=True
+    )
+    assert (result.points, result.covered, result.pruned) == (1, 1, 0)
+    assert (result.new_points, result.new_covered) == (1, 1)
+    assert (result.trials, result.complete) == (3, True)
+
+
 COUNTS = """\
 echo 0 >n; add() { read v <n; echo $((v+1)) >n; }; add & WAIT add & wait; read v <n; test $v = 2
 """
