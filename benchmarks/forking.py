@@ -10,6 +10,7 @@ import importlib
 import multiprocessing
 import os
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from . import Figure
 MODULES = ("asyncio", "ssl", "json", "logging", "http.client", "sqlite3", "email", "xml.etree")
 SAYS = b"It sure does!\n"
 _WARM_UP = 3
+_STUCK = 10
 #: Laps that are asked for, to one request of each kind and round.
 _LAPS = 20
 
@@ -52,7 +54,11 @@ def measure(*, rounds: int, laps: int) -> list[Figure]:
         for name, (theirs, goal) in peers.items():
             figures += _compare(name, ours, theirs, rounds, count, goal)
         jobs = len(os.sched_getaffinity(0))
-        return [*figures, _at_once(jobs, ours, rounds, count)]
+        return [
+            *figures,
+            _at_once(jobs, ours, rounds, count),
+            _beside_stuck_ones(path, ours, rounds, count),
+        ]
 
 
 @contextmanager
@@ -111,6 +117,39 @@ def _at_once(jobs: int, ours: Request, rounds: int, count: int) -> Figure:
     return Figure(
         what=f"a request, {jobs} clients at once", unit="ms", ours=statistics.median(taken) * 1e3
     )
+
+
+def _beside_stuck_ones(path: str, ours: Request, rounds: int, count: int) -> Figure:
+    """The slowest of a hundred requests, with clients beside it that ask for a child and never come,
+    and without them."""
+    pairs = []
+    for _ in range(rounds):
+        alone = _slowest(ours, count)
+        stuck = [socket.socket(socket.AF_UNIX) for _ in range(_STUCK)]
+        for one in stuck:
+            one.connect(path)
+            one.sendall(b"fork rocks\n")
+            if not one.recv(100).startswith(b"ok\n"):
+                raise RuntimeError("there is no child to be stuck")
+        pairs.append((_slowest(ours, count), alone))
+        for one in stuck:
+            one.close()
+        # They are given up a second later, in the midst of the next round otherwise.
+        time.sleep(2)
+    return Figure(
+        what=f"99th percentile to status, {_STUCK} stuck",
+        unit="ms",
+        ours=statistics.median(one for one, _ in pairs) * 1e3,
+        against="without those",
+        peer=statistics.median(other for _, other in pairs) * 1e3,
+        ratio=statistics.median(one / other for one, other in pairs),
+        goal=3.0,
+    )
+
+
+def _slowest(request: Request, count: int) -> float:
+    taken = sorted(request()[1] for _ in range(count * 10))
+    return taken[len(taken) * 99 // 100]
 
 
 def _client(ours: Request, count: int) -> int:
