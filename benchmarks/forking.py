@@ -120,8 +120,8 @@ def _at_once(jobs: int, ours: Request, rounds: int, count: int) -> Figure:
 
 
 def _beside_stuck_ones(path: str, ours: Request, rounds: int, count: int) -> Figure:
-    """The slowest of a hundred requests, with clients beside it that ask for a child and never come,
-    and without them."""
+    """The slowest of a hundred requests, with clients beside it that ask for a child and do not
+    come, and without them."""
     pairs = []
     for _ in range(rounds):
         alone = _slowest(ours, count)

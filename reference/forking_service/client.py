@@ -127,6 +127,8 @@ class ForkedProcess:
     service has died and nobody knows. Streams carry bytes; *stdin* is not buffered.
     """
 
+    reader_type: type[ReplyReader] = ReplyReader
+
     def __init__(
         self, connection: socket.socket, request: bytes, *, args: Sequence[str], timeout: float
     ) -> None:
@@ -135,7 +137,7 @@ class ForkedProcess:
         self.returncode: int | None = None
         self._status: int | None = None
         self._connection = connection
-        self._replies = ReplyReader()
+        self._replies = self.reader_type()
         self._pidfd = -1
         self._talk: _Talk | None = None
         self._opened: list[int] = []

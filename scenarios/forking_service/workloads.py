@@ -180,6 +180,24 @@ def forks(client: Client, pieces: Sequence[str], stdout: str, is_slow: bool = Fa
             client.expect(replies.read(), b"exited\n0\n")
 
 
+def has_two(client: Client) -> None:
+    """Have two children at once, and hear the first one's connection end before the second ends."""
+    with client.invoke("two"), client.connect(SOCKET) as connection:
+        _send(client, connection, ["fork rocks\n"])
+        with connection.makefile("rb") as replies:
+            client.expect(replies.readline(), b"ok\n")
+            replies.readline()
+            directory = os.fsdecode(replies.readline().rstrip(b"\n"))
+            with (
+                _service(client).fork(["replay"]),
+                open(f"{directory}/stdin", "wb"),
+                open(f"{directory}/stdout", "rb") as out,
+                open(f"{directory}/stderr", "rb"),
+            ):
+                client.expect(out.read(), b"It sure does!\n")
+                client.expect(replies.read(), b"exited\n0\n")
+
+
 def never_comes(client: Client) -> None:
     """Ask for a child and do not open its FIFOs, but read on: it ends with exit status 1."""
     with client.invoke("fork"), client.connect(SOCKET) as connection:

@@ -29,7 +29,15 @@ from harness.recording import Recording
 from harness.subject import DEADLINE_S, ClientLike, TrialPlan
 from harness.verdict import Finding
 from harness.workload import Workload
-from scenarios.forking_service.workloads import EVERYTHING, SOCKET, drips, forks, runs, says_hello
+from scenarios.forking_service.workloads import (
+    EVERYTHING,
+    SOCKET,
+    drips,
+    forks,
+    has_two,
+    runs,
+    says_hello,
+)
 from scenarios.prefork_interpreter.service import READY
 from scenarios.prefork_interpreter.workloads import CALLS
 
@@ -75,7 +83,7 @@ class Bug:
         seam, sound = _SOUND[self.service]
         before, call, after = self.source.rpartition(seam)
         assert call, f"{self.module} does not say which service it runs"
-        end = re.search("[,)]", after)
+        end = re.search("[,)\\n]", after)
         assert end is not None
         return f"{before}{call}{self.sound or sound}{after[end.start() :]}"
 
@@ -83,6 +91,7 @@ class Bug:
 #: Where the modules of a service say what they run, and what of that has no bug.
 _SOUND = {
     "forking": ("service_type=", "ForkingService"),
+    "forking client": ("reader_type = ", "ReplyReader"),
     "prefork": ("kind=", "Inside"),
 }
 
@@ -95,7 +104,15 @@ PLANTED = (
     Bug(number=6, service="forking", module="forking_06_exited_too_early"),
     Bug(number=7, service="forking", module="forking_07_ends_at_a_weekend", is_plain=True),
     Bug(number=8, service="forking", module="forking_08_one_slow_client", is_plain=True),
+    Bug(number=9, service="forking", module="forking_09_inherits_connections", is_plain=True),
     Bug(number=10, service="forking", module="forking_10_fork_fails_unnoticed"),
+    Bug(
+        number=12,
+        service="forking client",
+        module="forking_12_status_in_two_pieces",
+        is_of_order=True,
+        kinds=("short",),
+    ),
     Bug(number=13, service="prefork", module="prefork_13_status_lost", is_of_order=True),
     Bug(
         number=14,
@@ -122,6 +139,7 @@ PLANTED = (
 ORDINARY: dict[str, ClientLike] = {
     "fork": partial(forks, pieces=["fork rocks\n"], stdout="It sure does!\n"),
     "drip": partial(drips, request="fork-env rocks\nBZR_EMAIL: a@weekend\nend\n", every_ms=90),
+    "two": has_two,
 } | EVERYTHING
 
 
@@ -206,6 +224,7 @@ def explore_it(bug: Bug, folder: Path, jobs: int, shrinks: bool) -> Hunt | None:
     began = time.monotonic()
     result = explore(
         plan_of(bug, bug.source, folder),
+        kinds=() if bug.kinds == KINDS else bug.kinds,
         trials_max=_ORDERS,
         jobs=jobs,
         store=str(folder / "store"),
@@ -217,12 +236,13 @@ def explore_it(bug: Bug, folder: Path, jobs: int, shrinks: bool) -> Hunt | None:
     assert found.ident is not None, found.not_recorded
     recording = store.load(folder / "store" / found.ident / "recording.json")
     count = len(recording.schedule.switches)
+    faults = "".join(f"`{fault}`, " for fault in recording.schedule.faults)
     return Hunt(
         bug=bug,
         trials=found.first,
         seconds=time.monotonic() - began,
         finding=found.finding,
-        by=f"another order: {count} switch{'es' * (count != 1)}",
+        by=f"{faults or 'another order: '}{count} switch{'es' * (count != 1)}",
         recording=recording,
     )
 
@@ -241,7 +261,9 @@ def plan_of(bug: Bug, source: str, folder: Path) -> TrialPlan:
     }
     if bug.service == "prefork":
         clients = {"0": CALLS["sees"], "hello": CALLS["hello"]}
-    if bug.is_of_order:
+    elif bug.service == "forking client":
+        clients["0"] = in_module(source, folder, "rocks")
+    if bug.service == "prefork" and bug.is_of_order:
         clients = {"0": CALLS["hello"]}
     return variant(bug, source, folder).plan(
         **clients, step_limit=_STEPS, deadline_s=bug.deadline_s
@@ -251,16 +273,23 @@ def plan_of(bug: Bug, source: str, folder: Path) -> TrialPlan:
 def variant(bug: Bug, source: str, folder: Path) -> Subject:
     """The service that *source* has. A prefork interpreter serves one call at once; where orders
     are tried, its first two callers come at once."""
-    module = folder / "planted_service.py"
-    module.write_text(source, encoding="utf-8")
     kwargs: dict[str, Any] = {"path": SOCKET, "directory": "{dir}"}
     if bug.service == "prefork":
         own = {"first_calls": 2} if bug.is_of_order else {"max_servers": 1}
         kwargs = {"directory": "{dir}", **own}
+    serve: Workload | str = "reference.forking_service.server:serve"
+    if bug.service != "forking client":
+        serve = in_module(source, folder, "serve", **kwargs)
     return Subject.process(
-        Workload(module=module.stem, file=str(module), qualname="serve", kwargs=kwargs),
-        ready=listening(SOCKET if bug.service == "forking" else READY),
+        serve, kwargs=kwargs, ready=listening(READY if bug.service == "prefork" else SOCKET)
     )
+
+
+def in_module(source: str, folder: Path, name: str, **kwargs: Any) -> Workload:
+    """The function *name* of a module that has *source*, called with *kwargs*."""
+    module = folder / "planted_service.py"
+    module.write_text(source, encoding="utf-8")
+    return Workload(module=module.stem, file=str(module), qualname=name, kwargs=kwargs)
 
 
 def again(caught: Hunt, times: int = REPLAYS) -> list[Replay]:
@@ -270,7 +299,10 @@ def again(caught: Hunt, times: int = REPLAYS) -> list[Replay]:
 
 def mend(caught: Hunt) -> Replay:
     """The recording, replayed when the bug is out of the same file."""
-    assert caught.recording.function is not None
-    Path(caught.recording.function.file).write_text(caught.bug.mended(), encoding="utf-8")
+    function = caught.recording.function
+    if caught.bug.service == "forking client":
+        (function, _) = (one.workload for one in caught.recording.clients)  # type: ignore[union-attr]
+    assert function is not None
+    Path(function.file).write_text(caught.bug.mended(), encoding="utf-8")
     (after,) = replay(caught.recording)
     return after
