@@ -200,6 +200,11 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         help="what goes another way than the recorded run is DIVERGED (3), whatever is found",
     )
     _add_debug(again.add_argument)
+    again.add_argument(
+        "--coverage",
+        metavar="DIR",
+        help="measure which lines its functions run; then: coverage combine DIR",
+    )
     _add_oracle(again.add_argument)
     again.add_argument(
         "name",

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ._engine import store
+from ._engine.measured import directory_for
 from ._engine.record import record
 from ._engine.replay import replay
 from ._engine.runner import Runner, open_standard_descriptors
@@ -226,6 +227,7 @@ def _shrink(options: argparse.Namespace) -> int:
 def _replay(options: argparse.Namespace) -> int:
     worst = 0
     oracles = [oracle_named(text) for text in options.oracle]
+    coverage = directory_for(options.coverage) if options.coverage else None
     for path in store.find(options.name):
         recording = store.load(path)
         if options.exact and options.debug:
@@ -233,8 +235,17 @@ def _replay(options: argparse.Namespace) -> int:
         if options.exact and recording.schedule.mode == "free":
             raise UsageError(f"{path}: free mode cannot repeat a trace: leave --exact out")
         print_lines(announcement(str(path), recording))
+        if coverage and not recording.coverage:
+            print_lines(["it was recorded without coverage: measuring adds calls to be counted"])
         replays = list(
-            replay(recording, options.times, oracles, exact=options.exact, debug=options.debug)
+            replay(
+                recording,
+                options.times,
+                oracles,
+                exact=options.exact,
+                debug=options.debug,
+                coverage=coverage,
+            )
         )
         print_lines(answers(replays))
         worst = max(worst, *(one.exit_status for one in replays))

@@ -195,7 +195,8 @@ class Recording:
 
     The subject is *command*, or *function*, with an empty command; with *threads* its clients that
     are functions are threads of its process. The modules of functions are
-    found by *python_path*. *recovers* says that it had a phase recover.
+    found by *python_path*. *coverage*: lines were measured, and that adds calls. *recovers* says
+    that it had a phase recover.
     *environment* is all of it, in order. *home* and *cwd* are overlays in the trial, *bind* are
     other paths of the host that it sees, *host_network* says that it shares the host's. *stdin* is
     in base64; None is /dev/null. *ready* is what `--ready` was given, *stop* a signal's name
@@ -207,6 +208,7 @@ class Recording:
     command: tuple[str, ...]
     function: Workload | None = None
     threads: bool = False
+    coverage: bool = False
     clients: tuple[AnyClient, ...] = ()
     python_path: tuple[str, ...] = ()
     recovers: bool = False
@@ -238,6 +240,8 @@ class Recording:
             raise RecordingError("command must be empty where function is given")
         if type(self.threads) is not bool:
             raise RecordingError("threads must be true or false")
+        if type(self.coverage) is not bool:
+            raise RecordingError("coverage must be true or false")
         if self.threads and self.function is None:
             raise RecordingError("threads must be false where function is null")
         if type(self.recovers) is not bool:
@@ -295,6 +299,7 @@ class Recording:
             "command": list(self.command),
             "function": None if self.function is None else self.function.to_json(),
             "threads": self.threads,
+            **({"coverage": True} if self.coverage else {}),
             "clients": [client.to_json() for client in self.clients],
             "python_path": list(self.python_path),
             "recovers": self.recovers,
@@ -324,9 +329,9 @@ class Recording:
     def from_json(cls, obj: object, where: str = "recording") -> Self:
         expect_format(obj, FORMAT, where, RecordingError)
         names = (
-            "format command function threads? clients python_path recovers environment cwd home"
-            " bind host_network stdin ready stop deadline_s step_limit schedule verdict expected"
-            " golden versions program fingerprint? inputs digest trace"
+            "format command function threads? coverage? clients python_path recovers environment"
+            " cwd home bind host_network stdin ready stop deadline_s step_limit schedule verdict"
+            " expected golden versions program fingerprint? inputs digest trace"
         )
         keys = Keys(obj, where, RecordingError, names)
         return keys.make(
@@ -334,6 +339,7 @@ class Recording:
             command=keys.take_all("command", str),
             function=keys.read_or_null("function", Workload.from_json),
             threads=keys.take("threads", bool, False),
+            coverage=keys.take("coverage", bool, False),
             clients=keys.read_all("clients", client_from_json),
             python_path=keys.take_all("python_path", str),
             recovers=keys.take("recovers", bool),

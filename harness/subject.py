@@ -45,7 +45,8 @@ class TrialPlan:
     *length* are for `pct`. *decisions*: the result says where there was a choice, with *conflicts*
     also where it may matter. *inputs* are laid into the view first. Paths: *cwd* and *home* of the
     host; *bind* shown, *write* let through. *debug*: all programs of the trial read the runner's
-    standard input, not only the first.
+    standard input, not only the first. *coverage*: the lines of its functions are measured, for
+    this directory of the host; "" measures and keeps nothing, None does not measure.
     """
 
     command: tuple[str, ...] = ()
@@ -75,6 +76,7 @@ class TrialPlan:
     host_network: bool = False
     pass_output: bool = False
     debug: bool = False
+    coverage: str | None = None
     cpu: int | None = None
 
     def __post_init__(self) -> None:
@@ -85,7 +87,7 @@ class TrialPlan:
         names = [client.name for client in self.clients]
         if len(set(names)) < len(names) or {SERVICE, FRESH, RESTARTED} & set(names):
             raise UsageError(f"two commands have the same role: {', '.join(names)}")
-        for path in (self.cwd, self.home, *self.bind, *self.write):
+        for path in (self.cwd, self.home, *self.bind, *self.write, self.coverage or "/"):
             if not os.path.isabs(path):
                 raise UsageError(f"{path!r} is not an absolute path")
 
@@ -160,6 +162,7 @@ class TrialPlan:
             "host_network": self.host_network,
             "pass_output": self.pass_output,
             "debug": self.debug,
+            "coverage": self.coverage,
             "cpu": self.cpu,
         }
 

@@ -53,11 +53,15 @@ def replay(
     *,
     exact: bool = False,
     debug: bool = False,
+    coverage: str | None = None,
 ) -> Iterator[Replay]:
     """Run *recording* again, *times* times in one runner, and judge each run, by *oracles* too.
     *exact*: one that goes another way is DIVERGED, whatever is found. *debug*: in the foreground,
-    see `TrialPlan.for_debugger`."""
+    see `TrialPlan.for_debugger`. *coverage*: the directory for what is measured; a recording whose
+    lines were measured is measured again in any case."""
     plan = plan_of(recording)
+    if coverage is not None:
+        plan = replace(plan, coverage=coverage)
     if debug:
         plan = plan.for_debugger()
     with Runner() as runner:

@@ -28,6 +28,7 @@ from typing import Any, Self
 from .._supervisor.launch import machine_error
 from ..errors import HarnessError, MachineError, RunnerError, SubjectError
 from ..subject import TrialPlan
+from .measured import keep
 from .trial import Templates, TrialResult, run_trial
 
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -209,7 +210,10 @@ class Runner:
             raise RunnerError(self._how_it_died(plan)) from None
         answer = json.loads(line)
         if "result" in answer:
-            return TrialResult.from_json(answer["result"])
+            result = TrialResult.from_json(answer["result"])
+            if plan.coverage:
+                keep(result.measured, plan.coverage)
+            return replace(result, measured=())
         raise _ERRORS[answer["error"]](answer)
 
     def _how_it_died(self, plan: TrialPlan) -> str:

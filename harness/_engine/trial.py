@@ -35,13 +35,14 @@ from .._supervisor.template import Template
 from ..calls import signal_number
 from ..errors import RunnerError
 from ..history import history_of
-from ..recording import ClientFunction
+from ..recording import ClientFunction, from_base64, to_base64
 from ..schedule import FRESH, RESTARTED, Schedule
 from ..strict import sha256_of
 from ..subject import BARE, SERVICE, TrialPlan
 from ..trace import Event, Trace
 from ..verdict import ClientEnd, FileChange, Outcome
 from ..workload import Workload
+from .measured import take_measured
 
 PassOn = Callable[[int, bytes], bool]
 _ORIGINAL_CPUS = os.sched_getaffinity(0)
@@ -58,7 +59,7 @@ class TrialResult:
     *decisions* are the steps at which more than one task could go, when the plan asks for them.
     *outlived_clients*: the service ended after all of its clients, so after it was told to.
     *not_passed_on*: of our standard output (1) and error (2) the errno by which they refused what
-    the trial wrote.
+    the trial wrote. *measured*: coverage data of its processes, which `Runner.run` keeps.
     """
 
     outcome: Outcome
@@ -68,6 +69,7 @@ class TrialResult:
     decisions: tuple[Decision, ...] = ()
     outlived_clients: bool = False
     not_passed_on: Mapping[int, int] = field(default_factory=dict)
+    measured: tuple[bytes, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -78,6 +80,7 @@ class TrialResult:
             "decisions": self.decisions,
             "outlived_clients": self.outlived_clients,
             "not_passed_on": list(self.not_passed_on.items()),
+            "measured": [to_base64(data) for data in self.measured],
         }
 
     @classmethod
@@ -93,6 +96,7 @@ class TrialResult:
             ),
             outlived_clients=obj["outlived_clients"],
             not_passed_on=dict(obj["not_passed_on"]),
+            measured=tuple(from_base64("measured", text) for text in obj["measured"]),
         )
 
 
@@ -208,6 +212,7 @@ def _supervised(
     world.kill(trial.execs.traced())
     outputs.close()
     after = view.nodes(world.layers)
+    measured = () if plan.coverage is None else take_measured(world.layers, after)
     trace = trial.text()
     outcome = Outcome(
         one_process=plan.threads,
@@ -239,6 +244,7 @@ def _supervised(
         seconds=time.monotonic() - began,
         decisions=() if decisions is None else decisions.all(),
         outlived_clients=_outlived(plan, [*trial.statuses]),
+        measured=measured,
     )
 
 
@@ -313,12 +319,15 @@ class Templates:
         if not plan.workloads:
             return None
         modules = sorted({(one.module, one.file) for one in plan.workloads})
-        key = repr((plan.python_path, modules, sorted(plan.environment.items())))
+        measured = plan.coverage is not None
+        key = repr((plan.python_path, modules, sorted(plan.environment.items()), measured))
         if key not in self._made:
             if len(self._made) == _TEMPLATES_MAX:
                 self._made.pop(next(iter(self._made))).close()
             environment = {name: plan.in_trial(value) for name, value in plan.environment.items()}
-            self._made[key] = Template(plan.workloads, plan.python_path, environment)
+            self._made[key] = Template(
+                plan.workloads, plan.python_path, environment, coverage=measured
+            )
         return self._made[key]
 
     def discard(self, template: Template | None) -> None:

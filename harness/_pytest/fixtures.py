@@ -69,7 +69,8 @@ class Fixture:
                 f"{type(self).__name__.lower()}({subject!r}): the first argument is the Subject, "
                 "from Subject.command([...]) or Subject.process(function)"
             )
-        return subject.plan(*clients, **more)  # type: ignore[arg-type]
+        plan = subject.plan(*clients, **more)  # type: ignore[arg-type]
+        return replace(plan, coverage=self._session.coverage)
 
     def _or_end(self, act: Callable[[], T]) -> T:
         """What *act* gives; what is wrong with it ends the test, at the line of the test."""

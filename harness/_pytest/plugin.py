@@ -24,6 +24,10 @@ _OPTIONS = {
         "N",
         "trials at once in one test (default: processors / workers of pytest-xdist)",
     ),
+    "coverage": (
+        "DIR",
+        "measure which lines the functions of trials run; then: coverage combine DIR",
+    ),
     "require": (
         "ABILITIES",
         "what this machine must be able to do, separated by commas, as `harness doctor` names it, "
@@ -59,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _jobs(config)
     if _setting(config, "require"):
         _demanded(config)
+    _coverage(config)
 
 
 def _setting(config: pytest.Config, name: str) -> str:
@@ -75,6 +80,19 @@ def _jobs(config: pytest.Config) -> int | None:
     if not (text.isascii() and text.isdecimal() and int(text)):
         raise pytest.UsageError(f"harness_jobs: {text!r} is not a whole number above 0")
     return int(text)
+
+
+def _coverage(config: pytest.Config) -> str | None:
+    given = _setting(config, "coverage")
+    if not given:
+        return None
+    from .._engine.measured import directory_for
+    from ..errors import UsageError
+
+    try:
+        return directory_for(str(config.invocation_params.dir / given))
+    except UsageError as error:
+        raise pytest.UsageError(f"harness_coverage: {error}") from None
 
 
 def _demanded(config: pytest.Config) -> frozenset[str]:
@@ -130,6 +148,7 @@ def _session(config: pytest.Config) -> Session:
             workers=int(workers) if workers.isdecimal() else 1,
             jobs=_jobs(config),
             demanded=_demanded(config),
+            coverage=_coverage(config),
         )
     return config.stash[_SESSION]
 

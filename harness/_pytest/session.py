@@ -29,6 +29,7 @@ class Session:
 
     *root* is pytest's rootdir, *here* where it was started. *worker* of *workers* is our place in
     pytest-xdist; *jobs* the trials at once of a sweep, None: as many as we have processors.
+    *coverage* is the directory for the lines that are measured.
     *demanded* are the abilities without which a test is not skipped, but fails."""
 
     def __init__(
@@ -41,6 +42,7 @@ class Session:
         workers: int = 1,
         jobs: int | None = None,
         demanded: frozenset[str] = frozenset(),
+        coverage: str | None = None,
     ) -> None:
         allowed = sorted(os.sched_getaffinity(0))
         self.jobs = jobs or max(1, len(allowed) // workers)
@@ -49,6 +51,7 @@ class Session:
         self.cpus = allowed[first:] + allowed[:first]
         self.tally = tally
         self.demanded = demanded
+        self.coverage = coverage
         self.store = str(root / DIRECTORY)
         self._is_at_root = here == root
         self._here = here

@@ -24,6 +24,7 @@ from .._kernel.hypercall import NUMBER as HYPERCALL
 from .._kernel.hypercall import hypercall
 from ..client import Client, OperationFailed, Unexpected, in_words
 from ..workload import Workload
+from . import measuring
 from .asserting import asserts_speak, loader_of
 
 _DESCRIPTORS_END = 2**31 - 1
@@ -84,6 +85,7 @@ def start(
         function = operator.attrgetter(workload.qualname)(sys.modules[workload.module])
         kwargs = {name: _in_trial(value, directory) for name, value in workload.kwargs.items()}
         words = (Client(role, directory),) if is_client else ()
+        measuring.go_on()
         clients = _start_threads(threads, directory)
         hypercall("begin", str(number))
         pid = os.getpid()
@@ -206,6 +208,7 @@ def _exit_status(code: object) -> int:
 
 def _end_by(number: int) -> NoReturn:
     """Die of a signal, as the interpreter does of an interrupt."""
+    measuring.save()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(128 + number)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, NoReturn
 from .._kernel import namespaces, process, seccomp, view
 from ..errors import MachineError, SubjectError
 from ..workload import Workload
-from . import functions
+from . import functions, measuring
 
 #: sendmsg(2) with these flags is never trapped, or init could not hand over the listener:
 #: MSG_NOSIGNAL and two bits that no protocol uses when sending.
@@ -136,6 +136,7 @@ def _prepare(plan: InitPlan) -> _Prepared:
     namespaces.set_domain_name(b"(none)")
     view.reopen_read_only(plan.programs[0].stdio[0])
     layers = view.build(plan.view._replace(files=plan.files))
+    measuring.make_directory()
     resource.setrlimit(resource.RLIMIT_NOFILE, plan.descriptors)
     process.disable_address_randomisation()
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)

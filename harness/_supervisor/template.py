@@ -25,7 +25,7 @@ from .._kernel.drawing import random_bytes_from
 from .._kernel.uapi import ADDR_NO_RANDOMIZE
 from ..errors import RunnerError, SubjectError
 from ..workload import Workload
-from . import functions, init
+from . import functions, init, measuring
 from .randomness import Randomness
 
 _PACKET = 1 << 17
@@ -59,7 +59,10 @@ def main(fd: int) -> None:
     with random_bytes_from(lambda size: drawn.draw("template", "import", size)):
         if "random" in sys.modules:
             sys.modules["random"].seed()  # what it was seeded with before is another each time
+        if wanted["coverage"]:
+            measuring.measure_imports()
         problem = _import_all([Workload.from_json(one) for one in wanted["workloads"]])
+        measuring.pause()
     real_clock = "" if problem else _hold_clock()
     control.send(json.dumps({"problem": problem, "real_clock": real_clock}).encode())
     if problem:
@@ -153,13 +156,18 @@ def _renumbered(stdio: tuple[int, int, int], number: Callable[[int], int]) -> tu
 
 class Template:
     """A template that has imported the modules of *workloads*, found by *path* as in sys.path, with
-    *environment*.
+    *environment*; with *coverage*, what is run there and in the trials is measured.
 
     Raises `SubjectError` when they cannot be imported. Use `close`.
     """
 
     def __init__(
-        self, workloads: Sequence[Workload], path: Sequence[str], environment: Mapping[str, str]
+        self,
+        workloads: Sequence[Workload],
+        path: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        coverage: bool = False,
     ) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with contextlib.ExitStack() as unless_ready, theirs:
@@ -178,6 +186,7 @@ class Template:
             wanted = {
                 "path": list(path),
                 "environment": dict(environment),
+                "coverage": coverage,
                 "workloads": [one.to_json() for one in workloads],
             }
             try:

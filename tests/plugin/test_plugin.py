@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 
 from tests.kernel.servant import Servant
 from tests.plugin.conftest import Inner, replay_lines
@@ -116,6 +117,19 @@ def test_workers_add_up_what_they_did(inner: Inner) -> None:
     result.stdout.fnmatch_lines(["harness: points 1/1, 4 trials, 0 findings, *"])
 
 
+def test_coverage_of_what_its_trials_run(inner: Inner) -> None:
+    words = ("-n2", "::test_trial_gives_what_it_was", "::test_plain", "--harness-coverage=cov")
+    result = inner.pytest(*words)
+    assert result.ret == 0
+    combined = Coverage(data_file=str(inner.root / "combined"), config_file=False)
+    combined.combine([str(path) for path in (inner.root / "cov").iterdir()], keep=True)
+    numbers = combined.get_data().lines(str(inner.root / "greeter.py")) or []
+    source = (inner.root / "greeter.py").read_text().splitlines()
+    lines = {source[number - 1].strip() for number in numbers}
+    assert '_serve(path, lambda name: b"hello " + name)' in lines
+    assert 'with open("/trial/visits", "ab", buffering=0) as file:' not in lines
+
+
 # Told
 
 
@@ -125,6 +139,11 @@ def test_workers_add_up_what_they_did(inner: Inner) -> None:
         (["--harness-jobs=0"], {}, "harness_jobs: '0' is not a whole number above 0"),
         ([], {"HARNESS_JOBS": "many"}, "harness_jobs: 'many' is not a whole number above 0"),
         (["-o", "harness_jobs=-1"], {}, "harness_jobs: '-1' is not a whole number above 0"),
+        (
+            ["--harness-coverage=test_cases.py"],
+            {},
+            "harness_coverage: */test_cases.py: no directory for coverage: File exists",
+        ),
         (
             ["--harness-require=usernsx"],
             {},

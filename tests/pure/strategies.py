@@ -329,6 +329,7 @@ def recordings(draw: st.DrawFn) -> Recording:
         command=() if function else draw(commands),
         function=function,
         threads=function is not None and draw(st.booleans()),
+        coverage=draw(st.booleans()),
         python_path=draw(_some(os_text)),
         recovers=draw(st.booleans()),
         clients=draw(

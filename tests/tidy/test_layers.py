@@ -69,6 +69,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.connections",
         "_supervisor.weaknesses",
         "_supervisor.asserting",
+        "_supervisor.measuring",
         "_supervisor.functions",
         "_supervisor.init",
         "_supervisor.filters",
@@ -88,6 +89,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ),
     ("subject", "failures", "descriptors", "points", "excuses", "served", "oracle"),
     (
+        "_engine.measured",
         "_engine.trial",
         "_engine.runner",
         "_engine.fingerprints",
