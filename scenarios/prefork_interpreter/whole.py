@@ -84,7 +84,10 @@ def service(launcher: str) -> Subject:
     ):
         pytest.skip(f"no {path} here; fix: apt-get install chiark-utils-bin libuv1 libnettle8")
     return Subject.process(
-        keep, kwargs={"directory": "{dir}", "launcher": launcher}, ready=listening(READY)
+        keep,
+        kwargs={"directory": "{dir}", "launcher": launcher},
+        ready=listening(READY),
+        bind=(str(PROJECT),),  # it may lie below a directory that a trial has of its own
     )
 
 
