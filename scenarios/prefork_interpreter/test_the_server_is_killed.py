@@ -9,8 +9,9 @@ from scenarios.prefork_interpreter.workloads import CALLS, each
 
 
 @each(CALLS)
-def test_the_next_call_is_served(sweep: Sweep, work: ClientLike) -> None:
-    sweep(SERVICE, work, faults="crash,crash-after", phases=["work"])
+def test_the_next_call_is_served(sweep: Sweep, work: ClientLike, effort: Effort) -> None:
+    calls = "*" if effort == "full" else "net"
+    sweep(SERVICE, work, faults="crash,crash-after", phases=["work"], calls=calls)
 
 
 def test_so_it_is_when_that_was_at_the_start(sweep: Sweep, effort: Effort) -> None:

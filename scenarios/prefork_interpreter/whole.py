@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -83,12 +84,11 @@ def service(launcher: str) -> Subject:
         or subprocess.run([path, "--help"], capture_output=True).returncode
     ):
         pytest.skip(f"no {path} here; fix: apt-get install chiark-utils-bin libuv1 libnettle8")
-    return Subject.process(
-        keep,
-        kwargs={"directory": "{dir}", "launcher": launcher},
-        ready=listening(READY),
-        bind=(str(PROJECT),),  # it may lie below a directory that a trial has of its own
+    keeper = Subject.process(
+        keep, kwargs={"directory": "{dir}", "launcher": launcher}, ready=listening(READY)
     )
+    # The checkout may lie below a directory that a trial has of its own.
+    return replace(keeper, bind=(str(PROJECT),))
 
 
 def calls(
