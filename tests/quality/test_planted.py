@@ -9,7 +9,6 @@ import pytest
 from harness.subject import DEADLINE_S
 from tests.quality.planted import PLANTED, REPLAYS, Bug, again, hunt, mend, search
 
-
 #: One for each way to look: a plain run, a single fault, another order, the other service.
 IN_CI = frozenset({2, 4, 10, 13, 15})
 
