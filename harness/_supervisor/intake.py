@@ -288,7 +288,7 @@ class Intake:
             name = trial.starting.pop(0) if starts else f"unknown/{len(trial.known)}"
             task = Task(tid, tgid, trial.core.root(name))
             task.begun = name.startswith("unknown")
-        elif not parent.begun and tgid == parent.tgid:
+        elif parent.name in trial.functions and not parent.begun and tgid == parent.tgid:
             task = Task(tid, tgid, Role(f"{parent.name}#-", 0, []))  # which client, it will say
             task.begun = False
             trial.threaded.add(tgid)
