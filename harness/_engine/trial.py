@@ -166,6 +166,8 @@ def run_trial(
         trial.close()
         world.close()
         outputs.close()
+        # Whatever our caller starts next would inherit it, and starve what is ordinary.
+        process.run_anywhere(_ORIGINAL_CPUS)
 
 
 def _supervised(

@@ -34,6 +34,8 @@ from .uapi import (
 
 #: id, pid, flags, nr, arch, instruction_pointer, args[0..5] of struct seccomp_notif
 Notification = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
+#: Where the call's arguments start in one.
+ARGS = 6
 
 _EMPTY = bytes(SECCOMP_NOTIF.size)
 

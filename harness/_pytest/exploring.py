@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-import pytest
-
 from .._engine.explore import ExploreResult
 from .._engine.explore import explore as explore_
 from .._engine.strategies import BOUND
@@ -92,17 +90,9 @@ class Explore(Fixture):
 
     def _failed(self, result: ExploreResult, oracles: Sequence[str]) -> NoReturn:
         __tracebackhide__ = True
-        lines = []
-        for found in result.findings:
-            name = found.ident and self._session.name_of(found.ident)
-            lines += block(replace(found, ident=name), oracles)
-            self._note("finding", found.finding.describe())
-            if name:
-                self._note("replay", f"harness replay {name}")
-        lines += [*unclear(result), summary(result)]
-        if result.interrupted is not None:
-            self._session.tally.kept += [f"interrupted: {self._item.nodeid}", *lines]
-            raise result.interrupted
-        if result.findings and (smallest := result.findings[0].ident):
-            self._show(smallest)
-        pytest.fail("\n".join(lines), pytrace=False)
+        self._end_with(
+            [(one.finding.describe(), one.ident) for one in result.findings],
+            lambda index, name: block(replace(result.findings[index], ident=name), oracles),
+            [*unclear(result), summary(result)],
+            result.interrupted,
+        )

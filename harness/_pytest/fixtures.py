@@ -100,6 +100,31 @@ class Fixture:
         properties = self._item.user_properties
         properties[:] = [one for one in properties if one[0] not in _OF_A_FINDING]
 
+    def _end_with(
+        self,
+        found: Sequence[tuple[str, str | None]],
+        block_of: Callable[[int, str | None], Iterable[str]],
+        rest: Iterable[str],
+        interrupted: BaseException | None,
+    ) -> NoReturn:
+        """End the test with all that was *found*, the smallest first: what it is, and the id of its
+        recording. *block_of* reports one, by its index and the name under which it is replayed."""
+        __tracebackhide__ = True
+        lines: list[str] = []
+        for index, (what, ident) in enumerate(found):
+            name = ident and self._session.name_of(ident)
+            lines += block_of(index, name)
+            self._note("finding", what)
+            if name:
+                self._note("replay", f"harness replay {name}")
+        lines += rest
+        if interrupted is not None:
+            self._session.tally.kept += [f"interrupted: {self._item.nodeid}", *lines]
+            raise interrupted
+        if found and (smallest := found[0][1]):
+            self._show(smallest)
+        pytest.fail("\n".join(lines), pytrace=False)
+
     def _note(self, name: str, value: object) -> None:
         """A property of the test in the JUnit report."""
         self._item.user_properties.append((f"harness-{name}", str(value)))
@@ -323,20 +348,12 @@ class Sweep(Fixture):
 
     def _failed(self, result: SweepResult, plan: TrialPlan, oracles: Sequence[str]) -> NoReturn:
         __tracebackhide__ = True
-        lines = []
-        for found in result.findings:
-            name = found.ident and self._session.name_of(found.ident)
-            lines += block(replace(found, ident=name), plan, oracles)
-            self._note("finding", found.finding.describe())
-            if name:
-                self._note("replay", f"harness replay {name}")
-        lines += [*unclear(result), *weakened(result), summary(result)]
-        if result.interrupted is not None:
-            self._session.tally.kept += [f"interrupted: {self._item.nodeid}", *lines]
-            raise result.interrupted
-        if result.findings and (smallest := result.findings[0].ident):
-            self._show(smallest)
-        pytest.fail("\n".join(lines), pytrace=False)
+        self._end_with(
+            [(one.finding.describe(), one.ident) for one in result.findings],
+            lambda index, name: block(replace(result.findings[index], ident=name), plan, oracles),
+            [*unclear(result), *weakened(result), summary(result)],
+            result.interrupted,
+        )
 
 
 def names_of(oracles: Sequence[Oracle]) -> list[str]:

@@ -8,7 +8,7 @@ out.
 from __future__ import annotations
 
 from .._kernel.memory import Memory
-from .._kernel.seccomp import Notification
+from .._kernel.seccomp import ARGS, Notification
 from ..calls import BY_NR, signal_name
 from ..trace import Event, path_arg
 
@@ -22,8 +22,6 @@ PATHS = {nr: indexes for nr, indexes in PATHS.items() if indexes}
 #: call number -> its name
 NAMES = {nr: call.name for nr, call in BY_NR.items()}
 
-_ARGS = 6  # where the arguments start in a notification
-
 
 def read_paths(notif: Notification, memory: Memory) -> tuple[bytes | None, ...]:
     """The paths that the call names; None for one that is not there (the kernel will answer
@@ -31,7 +29,7 @@ def read_paths(notif: Notification, memory: Memory) -> tuple[bytes | None, ...]:
     found: list[bytes | None] = []
     for index in PATHS[notif[3]]:
         try:
-            found.append(memory.string(notif[_ARGS + index]))
+            found.append(memory.string(notif[ARGS + index]))
         except OSError:
             found.append(None)
     return tuple(found)
@@ -43,7 +41,7 @@ def arguments(notif: Notification, paths: tuple[bytes | None, ...]) -> tuple[str
     shown: list[str] = []
     waiting = iter(paths)
     for index, letter in enumerate(call.args if call else ""):
-        value = notif[_ARGS + index]
+        value = notif[ARGS + index]
         if letter == "p":
             path = next(waiting, None)
             shown.append("?" if path is None else path_arg(path))

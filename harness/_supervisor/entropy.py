@@ -14,13 +14,13 @@ import struct
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from .._kernel import memory, message, process
+from .._kernel.seccomp import ARGS
 from ..calls import NR, numbers
 from .caller import Span, clip
 from .randomness import Randomness, as_uuid
 from .tasks import Task
 from .timers import Answer
 
-_ARGS = 6  # where the arguments start in a notification
 _HERE = 2**64 - 1  # preadv2(2) at the file's own position
 _AT_ONCE = 0x7FFFF000  # MAX_RW_COUNT, <linux/fs.h>
 _GRND_NONBLOCK, _GRND_RANDOM, _GRND_INSECURE = 1, 2, 4  # <linux/random.h>
@@ -65,7 +65,7 @@ class Entropy:
     def answer(self, task: Task) -> Answer:
         """The answer to the call of *task*; None when that is the kernel's."""
         assert task.call is not None
-        nr, args = task.call[3], task.call[_ARGS:]
+        nr, args = task.call[3], task.call[ARGS:]
         if nr == GETRANDOM:
             return self._getrandom(task, args)
         if not self._opened:
@@ -85,7 +85,7 @@ class Entropy:
         nr = task.call[3]
         if not self._opened or not (nr in _PLAIN or nr in _VECTORS):
             return None
-        return self._read(task, nr, task.call[_ARGS:], at_most)
+        return self._read(task, nr, task.call[ARGS:], at_most)
 
     def _getrandom(self, task: Task, args: Sequence[int]) -> Answer:
         flags = args[2] & 0xFFFFFFFF

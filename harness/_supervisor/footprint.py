@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import os
 
-from .._kernel.seccomp import Notification
+from .._kernel.seccomp import ARGS, Notification
 from ..calls import BY_NR, NR, Call, numbers
 from .decisions import Footprint
 from .decode import PATHS, read_paths
 from .tasks import Task
 
-_ARGS = 6  # where the arguments start in a notification
 _O_CREAT_O_TRUNC = 0o100 | 0o1000
 _AT_FDCWD = -100
 #: They end a task, close what it holds, reach any other, or wait for several things at once.
@@ -50,7 +49,7 @@ def touches(task: Task) -> Footprint:
     if nr in _FUTEX:
         return Footprint(frozenset({"memory"}))
     flags = _OPENS.get(nr)
-    looks = nr in _LOOKS or (flags is not None and not notif[_ARGS + flags] & _O_CREAT_O_TRUNC)
+    looks = nr in _LOOKS or (flags is not None and not notif[ARGS + flags] & _O_CREAT_O_TRUNC)
     try:
         things = _descriptors(task, call, notif) | _names(task, notif, looks=looks)
     except OSError:
@@ -63,7 +62,7 @@ def touches(task: Task) -> Footprint:
 def _descriptors(task: Task, call: Call, notif: Notification) -> set[str]:
     found = set()
     for index, letter in enumerate(call.args):
-        fd = notif[_ARGS + index] & 0xFFFFFFFF
+        fd = notif[ARGS + index] & 0xFFFFFFFF
         if letter == "f" and fd != _AT_FDCWD & 0xFFFFFFFF:
             found.add(_thing(f"/proc/{task.tid}/fd/{fd}"))
     return found - {""}

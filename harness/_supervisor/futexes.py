@@ -17,6 +17,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .._kernel.seccomp import ARGS
 from .._kernel.uapi import ERESTARTNOHAND, ERESTARTSYS
 from .tasks import Task
 from .virtual_time import NEVER, VirtualTime, Wait
@@ -27,7 +28,6 @@ WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET = 0, 1, 3, 4
 _PRIVATE, _CLOCK_REALTIME, _COMMANDS = 128, 256, 127
 _ANY = 0xFFFFFFFF  # FUTEX_BITSET_MATCH_ANY
 _OWNER_DIED = 0x40000000
-_ARGS = 6  # where the arguments start in a notification
 
 #: What a futex is known by: a process and an address, or a device, an inode and an offset.
 Key = tuple[int | str, ...]
@@ -69,7 +69,7 @@ class Futexes:
         or None, when the kernel is to carry it out: it will refuse it, or not wait, or wakes those
         that wait by ways that are not ours."""
         assert task.call is not None
-        address, operation, value, timeout, other, third = task.call[_ARGS : _ARGS + 6]
+        address, operation, value, timeout, other, third = task.call[ARGS : ARGS + 6]
         asked = _Operation(
             address,
             operation & _COMMANDS,

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from .._kernel import process
 from .._kernel.hypercall import NUMBER as HYPERCALL
-from .._kernel.seccomp import Notification
+from .._kernel.seccomp import ARGS, Notification
 from .._kernel.uapi import AUDIT_ARCH_X86_64
 from ..calls import NR, numbers
 from .core import Role
@@ -34,7 +34,6 @@ QUIET = numbers("clock_gettime gettimeofday time getrandom sysinfo")
 #: The first calls of a thread that the C library has made, and of a program.
 OF_THREADS = numbers("set_tid_address set_robust_list rseq")
 _SET_TID_ADDRESS = NR["set_tid_address"]
-_ARGS = 6  # where the arguments start in a notification
 
 
 class Intake:
@@ -137,7 +136,7 @@ class Intake:
         """A function is about to be called, by a process of its own or by a thread."""
         trial = self._trial
         if task.tid != task.tgid:
-            role = trial.roots[int(task.memory().read(notif[_ARGS + 1], notif[_ARGS + 2]))]
+            role = trial.roots[int(task.memory().read(notif[ARGS + 1], notif[ARGS + 2]))]
             task.call, task.state = notif, IDLE
             trial.idle[role] = task
             trial.begin_threads()
@@ -195,7 +194,7 @@ class Intake:
             return
         if nr in OF_THREADS and trial.time is not None and nr not in role.armed:
             if nr == _SET_TID_ADDRESS:
-                task.clears = notif[_ARGS]
+                task.clears = notif[ARGS]
             if task.tid == task.tgid or role.total:
                 self._pass_on(notif)
                 return

@@ -14,11 +14,11 @@ import struct
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from .._kernel import message, process
+from .._kernel.seccomp import ARGS
 from ..calls import NR
 from .tasks import Task
 from .timers import Answer
 
-_ARGS = 6  # where the arguments start in a notification
 #: The ports that the kernel chooses from: net.ipv4.ip_local_port_range.
 _FIRST_PORT, _LAST_PORT = 32768, 60999
 _AUTOBIND_NAMES = 1 << 20  # of five hexadecimal digits
@@ -55,7 +55,7 @@ class Names:
         out, with a name if it needs one."""
         assert task.call is not None
         try:
-            return self._answers[task.call[3]](task, task.call[_ARGS:])
+            return self._answers[task.call[3]](task, task.call[ARGS:])
         except OSError:
             return None  # the kernel will say what is wrong
 

@@ -27,11 +27,11 @@ from socket import (
 )
 
 from .._kernel import message, process
+from .._kernel.seccomp import ARGS
 from ..calls import NR
 from .tasks import Task
 from .virtual_time import VirtualTime, Wait
 
-_ARGS = 6  # where the arguments start in a notification
 _SIOCOUTQ = 0x5411  # <linux/sockios.h>: bytes sent that nobody has taken yet
 #: call -> the argument with its flags, None when it has none
 _READS = {"read": None, "readv": None, "recvfrom": 3, "recvmsg": 2, "accept": None, "accept4": None}
@@ -50,7 +50,7 @@ def socket_wait_of(task: Task, time: VirtualTime, moment: int) -> Wait | None:
     wait. *moment*: see `Wait.is_ready`."""
     assert task.call is not None
     writing, at = _CALLS[task.call[3]]
-    args = task.call[_ARGS:]
+    args = task.call[ARGS:]
     flags = args[at] if at is not None else 0
     if flags & (MSG_DONTWAIT | MSG_WAITALL | MSG_ERRQUEUE):
         return None

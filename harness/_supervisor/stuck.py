@@ -7,6 +7,7 @@ import re
 import struct
 from collections.abc import Sequence
 
+from .._kernel.seccomp import ARGS
 from ..calls import NR, numbers
 from .decode import PATHS, arguments, read_paths
 from .state import Trial
@@ -29,7 +30,6 @@ _ON_DESCRIPTOR = numbers(
 )
 _WAITS = numbers("wait4 waitid")
 _EVENTS_SHOWN = 20
-_ARGS = 6
 
 
 def may_wake_by_itself(trial: Trial) -> bool:
@@ -41,7 +41,7 @@ def may_wake_by_itself(trial: Trial) -> bool:
 def _is_timed(task: Task) -> bool:
     if task.call is None or not task.begun:
         return True
-    return _has_a_limit(task.call[3], task.call[_ARGS:])
+    return _has_a_limit(task.call[3], task.call[ARGS:])
 
 
 def _has_a_limit(nr: int, args: Sequence[int]) -> bool:
@@ -122,7 +122,7 @@ def _on_what(task: Task, tasks: list[Task]) -> str:
         return f", for {', '.join(children)}" if children else ", for a child"
     if nr not in _ON_DESCRIPTOR:
         return ""
-    fd = _signed(task.call[_ARGS])
+    fd = _signed(task.call[ARGS])
     target = _target(task, fd)
     if target is None:
         return ""

@@ -16,11 +16,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from .._kernel import process
+from .._kernel.seccomp import ARGS
 from ..calls import NR
 from .tasks import Task
 from .virtual_time import VirtualTime
 
-_ARGS = 6  # where the arguments start in a notification
 _SECOND = 10**9
 _MICROSECOND = 1000
 _ITIMER_REAL = 0
@@ -89,7 +89,7 @@ class Timers:
         """What the call of *task* returns. With `given` it has been answered already."""
         assert task.call is not None
         try:
-            return self._answers[task.call[3]](task, task.call[_ARGS:])
+            return self._answers[task.call[3]](task, task.call[ARGS:])
         except OSError:
             return _EFAULT
 

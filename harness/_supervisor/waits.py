@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from fcntl import F_GETFL, fcntl
 
 from .._kernel import process
+from .._kernel.seccomp import ARGS
 from ..calls import NR, numbers
 from .tasks import Task
 from .virtual_time import NEVER, VirtualTime, Wait
 
-_ARGS = 6  # where the arguments start in a notification
 _SECOND = 10**9
 _MICROSECONDS = 10**6  # in a second
 _SECONDS_MAX = 2**63 - 1
@@ -45,7 +45,7 @@ def wait_of(task: Task, time: VirtualTime, moment: int, *, threaded: bool) -> Wa
     as a thread that the kernel wakes would run beside the one that woke it. *moment*: see
     `Wait.is_ready`. Raises `OSError` when the task is gone."""
     assert task.call is not None
-    nr, args = task.call[3], task.call[_ARGS:]
+    nr, args = task.call[3], task.call[ARGS:]
     wait = _WAITS[nr](task, time, args) if nr in _WAITS else _wait_between_threads(task, nr, args)
     if wait is None or (wait.deadline == NEVER and not threaded):
         return None

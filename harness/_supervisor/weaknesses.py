@@ -12,13 +12,13 @@ import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 
+from .._kernel.seccomp import ARGS
 from .._kernel.uapi import CLONE_THREAD, CLONE_VFORK, CLONE_VM
 from ..calls import NR, numbers
 from ..weakness import Weakness
 from .decode import call_name
 from .tasks import Task
 
-_ARGS = 6  # where the arguments start in a notification
 _FOUND_MAX = 50
 _SHARED, _ANONYMOUS, _WRITE = 1, 0x20, 2  # MAP_SHARED, MAP_ANONYMOUS, PROT_WRITE
 _SHM_RDONLY = 0o10000
@@ -106,7 +106,7 @@ class Weaknesses:
     def look(self, task: Task) -> None:
         """At the call that *task* makes, one of `watched`."""
         assert task.call is not None
-        nr, args = task.call[3], task.call[_ARGS:]
+        nr, args = task.call[3], task.call[ARGS:]
         if nr in _SIGNS:
             weakens, reason = _SIGNS[nr]
             if weakens(args):

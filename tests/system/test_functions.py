@@ -214,15 +214,11 @@ def test_functions_and_commands_go_together(runner: Runner) -> None:
 
 
 def test_a_function_runs_without_a_runner_too() -> None:
-    # Then we ourselves are the supervisor, in real time and on one processor; whatever this worker
-    # starts later must not be that.
     policy, cpus = os.sched_getscheduler(0), os.sched_getaffinity(0)
-    try:
-        result = run_trial(_plan(Subject.process(workloads.returns, kwargs={"what": 4})))
-    finally:
-        os.sched_setscheduler(0, policy, os.sched_param(0))
-        os.sched_setaffinity(0, cpus)
+    result = run_trial(_plan(Subject.process(workloads.returns, kwargs={"what": 4})))
     assert result.outcome.status == 4 << 8
+    # We were the supervisor, in real time and on one processor; what we start next is not.
+    assert (os.sched_getscheduler(0), os.sched_getaffinity(0)) == (policy, cpus)
 
 
 # Modules that cannot be
