@@ -23,7 +23,7 @@ _LIMITED = ("brk", "mmap", "mremap", "mlock", "getrlimit", "setrlimit", "prlimit
 
 #: What the vDSO, once overwritten, does by call: the clock is read, random bytes are drawn;
 #: and what else shows the time.
-_HELD = ("clock_gettime", "gettimeofday", "time", "getrandom", "sysinfo")
+_HELD = ("clock_gettime", "gettimeofday", "time", "getrandom", "sysinfo", "times", "getrusage")
 
 #: mmap(2) of memory that others may see: MAP_SHARED, or with more checks MAP_SHARED_VALIDATE
 _SHARED = (ArgTest(3, "any", 1),)

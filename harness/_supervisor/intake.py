@@ -30,7 +30,7 @@ CLONES = numbers("clone clone3 fork vfork")
 EXECS = numbers("execve execveat")
 ENDS = numbers("exit exit_group")
 #: Calls that nobody else can notice, and that the trial answers: no events, unless a fault asks.
-QUIET = numbers("clock_gettime gettimeofday time getrandom sysinfo")
+QUIET = numbers("clock_gettime gettimeofday time getrandom sysinfo times getrusage")
 #: The first calls of a thread that the C library has made, and of a program.
 OF_THREADS = numbers("set_tid_address set_robust_list rseq")
 _SET_TID_ADDRESS = NR["set_tid_address"]

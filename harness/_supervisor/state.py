@@ -19,6 +19,7 @@ from .execs import Execs
 from .futexes import Futexes
 from .launch import World
 from .naming import Names
+from .processor_time import ProcessorTime
 from .randomness import Randomness, fraction_ns
 from .tasks import PARKED, Task
 from .timers import Answer, Timers
@@ -84,6 +85,7 @@ class Trial:
         #: The time that the trial goes by, and what hangs on it; None in free mode.
         self.time: VirtualTime | None = None
         self.timers_set: Timers | None = None
+        self.used: ProcessorTime | None = None
         #: Who answers a call in the kernel's place; nobody in free mode.
         self._own: dict[int, Callable[[Task], Answer]] = {}
         #: What is random in it; not used in free mode.
@@ -110,7 +112,9 @@ class Trial:
         if schedule.mode == "controlled":
             self.time = VirtualTime(schedule.clock_start, fraction_ns(schedule.seed))
             self.timers_set = Timers(self.time, self._give)
-            own: list[Timers | Entropy | Names] = [self.timers_set, self.entropy]
+            self.used = ProcessorTime(self.time, self.timers_set.answer, self.tasks.values)
+            own: list[Timers | Entropy | Names | ProcessorTime] = [self.timers_set, self.entropy]
+            own.append(self.used)
             if own_network:
                 own.append(Names())
             for one in own:
@@ -303,6 +307,8 @@ class Trial:
             self.parked.remove(task)
         if self.futexes is not None:
             self.futexes.ended(task)
+        if self.used is not None:
+            self.used.ended(task)
         task.close()
         self.spinning.discard(task)
         self.paused.pop(task, None)

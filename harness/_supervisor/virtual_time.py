@@ -37,19 +37,19 @@ class VirtualTime:
     def step(self) -> None:
         """One event has been answered."""
         if self._reads:
-            self.now += max(map(_ticks, self._reads.values()))
+            self.now += max(map(ticks, self._reads.values()))
             self._reads.clear()
         self.now += _TICK_NS
 
     def read(self, task: int) -> int:
         """`now` as *task* sees it, a tick after it last saw it."""
         reads = self._reads[task] = self._reads.get(task, 0) + 1
-        return self.now + _ticks(reads)
+        return self.now + ticks(reads)
 
     def catch_up(self, task: int) -> None:
         """It is now what *task* saw when it last read the clock."""
         if reads := self._reads.pop(task, 0):
-            self.now += _ticks(reads)
+            self.now += ticks(reads)
 
     def jump(self, to: int) -> None:
         """Everybody waits: it is *to* now."""
@@ -68,7 +68,8 @@ class VirtualTime:
         return None if zero is None else shown - zero
 
 
-def _ticks(reads: int) -> int:
+def ticks(reads: int) -> int:
+    """How far a clock goes that has been read so often, in nanoseconds."""
     slow = min(reads, _PATIENCE)
     return slow * _TICK_NS + (reads - slow) * _FAST_TICK_NS
 

@@ -34,14 +34,18 @@ def _is_of_processor(clock: int) -> bool:
     return clock in (_PROCESS_CPU, _THREAD_CPU) or (clock >> 31 == 1 and clock & 3 != 3)
 
 
+def _is_of_another(clock: int) -> bool:
+    """Whether it shows the processor time of a process or a thread that has a number. That of the
+    caller is counted in calls (processor_time.py)."""
+    return _is_of_processor(clock) and clock & 0xFFFFFFFF not in (_PROCESS_CPU, _THREAD_CPU)
+
+
 _READS = "reads how much processor time was used"
 _SETS = "sets a timer of processor time"
 _WAITS = "waits by real time"
 #: call -> whether it weakens the trial, by its arguments; and in what way
 _SIGNS: dict[int, tuple[Callable[[Args], bool], str]] = {
-    NR["clock_gettime"]: (lambda args: _is_of_processor(args[0]), _READS),
-    NR["times"]: (lambda args: True, _READS),
-    NR["getrusage"]: (lambda args: True, _READS),
+    NR["clock_gettime"]: (lambda args: _is_of_another(args[0]), _READS),
     NR["wait4"]: (lambda args: args[3] != 0, _READS),
     NR["waitid"]: (lambda args: args[4] != 0, _READS),
     NR["setitimer"]: (lambda args: args[0] & 0xFFFFFFFF in (1, 2), _SETS),
@@ -64,7 +68,7 @@ _OPENS = numbers("open openat openat2")
 _STANDARD_READS = numbers("read readv")
 _WATCHED = frozenset(_SIGNS) | _MAPS
 #: Of these, those that mean nothing else to a trial.
-ONLY_WATCHED = numbers("mmap times getrusage")
+ONLY_WATCHED = numbers("mmap")
 
 #: What the kernel tells of the machine, or of a process, and not of the trial.
 _OF_THE_MACHINE = re.compile(

@@ -62,6 +62,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "_supervisor.futexes",
         "_supervisor.timers",
         "_supervisor.naming",
+        "_supervisor.processor_time",
         "_supervisor.execs",
         "_supervisor.caller",
         "_supervisor.entropy",

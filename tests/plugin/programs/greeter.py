@@ -96,9 +96,10 @@ def spins():
 
 
 def tosses_a_coin():
-    """Processor time is real: its last digits are never the same 64 times over."""
+    """The processor time of a process with a number is real (of pid 0, which is itself): its last
+    digits are never the same 64 times over."""
     for _ in range(64):
-        os.sync() if time.process_time_ns() // 8 % 2 else os.getcwd()
+        os.sync() if time.clock_gettime_ns(-6) // 8 % 2 else os.getcwd()
     os.mkdir("/trial/made")
 
 
