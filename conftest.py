@@ -6,6 +6,7 @@ examples, new ones each time, and tests that ask for the ``effort`` fixture use 
 """
 
 import os
+import signal
 from typing import Literal, cast
 
 import hypothesis
@@ -41,6 +42,11 @@ def _effort_asked_for() -> Effort:
 
 
 def pytest_configure() -> None:
+    # Whoever starts pytest by nohup(1), or in the background of a script, has these ignored; what
+    # tests start would inherit that, and never end when it is told to.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # In every xdist worker too: the profile is process-wide, so no test has to name it.
     hypothesis.settings.load_profile(_effort_asked_for())
 

@@ -14,6 +14,7 @@ from .state import Trial
 from .tasks import FREE, Task
 
 _LONG_S = 0.3  # of processor time, without a call
+_VERY_LONG_S = 1.0
 _PRIORITY = 1
 _REASON = "computes for long, and others that share its memory go on meanwhile"
 
@@ -27,6 +28,8 @@ def let_others_go_on(trial: Trial) -> None:
         call, before_s = task.computing or (None, 0.0)
         if task.computing is None or call is not task.call:
             task.computing = task.call, used_s
+        elif used_s - before_s >= _VERY_LONG_S:
+            _leave_real_time(trial)
         elif used_s - before_s >= _LONG_S and _shares_memory(trial, task):
             trial.spinning.add(task)
             trial.weaken(task.name, _REASON)
@@ -42,6 +45,17 @@ def stops_spinning(trial: Trial, task: Task) -> None:
     if trial.in_real_time:
         with contextlib.suppress(ProcessLookupError):
             process.schedule_in_real_time(task.tid, _PRIORITY)
+
+
+def _leave_real_time(trial: Trial) -> None:
+    """Who computes for ever, until the deadline, would starve all that is ordinary on its
+    processor, and let each step of another trial there wait a tenth of a second for its turn."""
+    if not trial.in_real_time:
+        return
+    trial.in_real_time = False
+    for task in trial.tasks.values():
+        with contextlib.suppress(ProcessLookupError):
+            process.schedule_ordinarily(task.tid)
 
 
 def _shares_memory(trial: Trial, task: Task) -> bool:

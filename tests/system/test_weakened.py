@@ -278,6 +278,13 @@ def test_who_shares_no_memory_may_compute_as_long_as_it_takes(runner: Runner) ->
     assert said(result) == []
 
 
+def test_who_computes_for_very_long_leaves_the_processor_to_others_too(runner: Runner) -> None:
+    """In real time it would starve what is ordinary. An ordinary user never has it."""
+    code = "import os\nwhile os.sched_getscheduler(0) == os.SCHED_RR: pass\nprint('left')"
+    result = runner.run(plan(*python(code), deadline_s=30))
+    assert (result.outcome.stdout.head, said(result)) == ("left\n", [])
+
+
 def test_who_spins_for_ever_is_ended_by_the_deadline_and_named(
     runner: Runner, c_program: CProgram
 ) -> None:
