@@ -7,7 +7,8 @@ A map, top to bottom; a module imports only from rows above its own, or from ear
 
     0  errors.py                      one tree of errors, named after who must act
     1  strict.py calls.py duration.py trigger.py fault.py schedule.py trace.py history.py
-       weakness.py verdict.py workload.py fingerprint.py recording.py
+       linearizability.py weakness.py verdict.py histories.py workload.py fingerprint.py
+       recording.py
                                       values: frozen, checked when made, no input or output
     2  _kernel/                       the only place with ctypes: the kernel's calls and structures
        client.py                      what a workload is given
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from harness.fault import ResetFault as ResetFault
     from harness.fault import ShortFault as ShortFault
     from harness.fault import SignalFault as SignalFault
+    from harness.history import Operation as Operation
+    from harness.history import Reply as Reply
+    from harness.linearizability import Model as Model
     from harness.recording import Recording as Recording
     from harness.schedule import FaultAt as FaultAt
     from harness.schedule import Limit as Limit
@@ -82,6 +86,9 @@ _HOME = {
     "ResetFault": "fault",
     "ShortFault": "fault",
     "SignalFault": "fault",
+    "Operation": "history",
+    "Reply": "history",
+    "Model": "linearizability",
     "Recording": "recording",
     "FaultAt": "schedule",
     "Limit": "schedule",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import IO, Any, NoReturn
 
-from ._kernel.hypercall import hypercall
+from ._kernel.hypercall import TEXT_MAX, hypercall
 
 _SHOWN_MAX = 200  # characters of a value in a message
 
@@ -104,14 +104,25 @@ class Client:
         """Write *values* into the trace, for who reads it."""
         self._tell("note", json.dumps(values, sort_keys=True, default=repr))
 
-    def invoke(self, name: str) -> Operation:
-        """The operation *name*, from here to the end of the `with` block.
+    def invoke(self, name: str, **asked: Any) -> Operation:
+        """The operation *name*, from here to the end of the `with` block. *asked* is what is asked
+        for, in values of JSON, for who checks the history; what is replied goes to `reply`.
 
         It is ok when the block ends; failed when that is what the service said (`fail`, `expect`),
         or nobody was there to be asked; after any other error, as when the connection breaks, it is
         not known whether it happened.
         """
-        return Operation(self, name)
+        return Operation(self, name, asked)
+
+    def _tell_value(self, what: str, name: str, value: Any) -> None:
+        text = json.dumps(value, sort_keys=True, allow_nan=False)
+        size = len(f"{name}\0{text}".encode("utf-8", "surrogateescape"))
+        if size > TEXT_MAX:
+            raise ValueError(
+                f"{what} {name!r}: {size} bytes are more than the {TEXT_MAX} that a history holds "
+                "of one value; tell a part of it, or its digest"
+            )
+        self._tell(what, name, text)
 
     def _tell(self, what: str, *words: str) -> None:
         hypercall(what, "\0".join(words))
@@ -120,13 +131,23 @@ class Client:
 class Operation:
     """What `Client.invoke` returns: a context manager that writes the history."""
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: Client, name: str, asked: dict[str, Any]) -> None:
         self._client = client
         self._name = name
+        self._asked = asked
 
     def __enter__(self) -> Operation:
-        self._client._tell("invoke", self._name)
+        if self._asked:
+            self._client._tell_value("invoke", self._name, self._asked)
+        else:
+            self._client._tell("invoke", self._name)
         return self
+
+    def reply(self, value: Any) -> None:
+        """The service has replied *value*, which must be one of JSON. Each reply that comes is
+        told, also one that comes when the block has ended. Operations that are open at the same
+        time need names of their own."""
+        self._client._tell_value("reply", self._name, value)
 
     def __exit__(
         self,

@@ -263,6 +263,20 @@ def check_match(
         raise error(f"{name} {quoted(value)} is not of the form {example}")
 
 
+def is_json(value: object) -> bool:
+    """Whether *value* is the same after a way through JSON: no tuple, no number as a key."""
+    try:
+        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+def check_json(name: str, value: object, error: type[UsageError]) -> None:
+    """*value* is one that JSON has."""
+    if not is_json(value):
+        raise error(f"{name}: {type_name(value)} is no value of JSON")
+
+
 def check_sha256(name: str, value: object, error: type[UsageError]) -> None:
     """*value* is a SHA-256 in lower-case hexadecimal."""
     check_match(name, value, _SHA256, "64 digits 0-9a-f", error)

@@ -1,14 +1,13 @@
 """Workloads by reference: the function that a process of the trial runs, named so that another
 process, another day, finds it again."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, cast
 
 from harness.errors import RecordingError
-from harness.strict import Keys, check_match, type_name
+from harness.strict import Keys, check_match, is_json, type_name
 
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _FILE = re.compile(r"/[^\0]*", re.DOTALL)
@@ -31,7 +30,7 @@ class Workload:
         check_match("file", self.file, _FILE, "/an/absolute/path", RecordingError)
         check_match("qualname", self.qualname, _DOTTED, "function", RecordingError)
         for name, value in self.kwargs.items():
-            if not _is_json(value):
+            if not is_json(value):
                 raise RecordingError(
                     f"argument {name} of {self.qualname}: {type_name(value)} is no value of JSON, "
                     "so no other process can be given it"
@@ -63,11 +62,3 @@ class Workload:
             qualname=keys.take("qualname", str),
             kwargs=cast(dict[str, Any], keys.take("kwargs", dict)),
         )
-
-
-def _is_json(value: object) -> bool:
-    """Whether *value* is the same after a way through JSON: no tuple, no number as a key."""
-    try:
-        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
-    except (TypeError, ValueError):
-        return False

@@ -11,7 +11,7 @@ from .libc import kernel_call, syscall
 NUMBER = 0x6668
 #: What is told, as the call's first argument: the index. The second is the address of a text, the
 #: third its length.
-OPERATIONS = ("begin", "invoke", "ok", "fail", "info", "wrong", "note", "end")
+OPERATIONS = ("begin", "invoke", "ok", "fail", "info", "wrong", "note", "end", "reply")
 TEXT_MAX = 4096  # bytes
 
 

@@ -362,4 +362,9 @@ def names_of(oracles: Sequence[Oracle]) -> list[str]:
     for one in found:
         if one.kwargs:
             raise UsageError(f"oracle {one}: harness replay can give it no arguments")
-    return [f"{os.path.relpath(one.file)}:{one.qualname}" for one in found]
+    # One of the harness's own is a part of a package, and no file by itself.
+    return [
+        f"{one.module if one.module.startswith('harness.') else os.path.relpath(one.file)}"
+        f":{one.qualname}"
+        for one in found
+    ]

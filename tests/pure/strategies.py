@@ -28,7 +28,7 @@ from harness.fault import (
     SignalFault,
 )
 from harness.fingerprint import Fingerprint
-from harness.history import Operation, Result
+from harness.history import Operation, Reply, Result
 from harness.recording import (
     ClientCommand,
     ClientFunction,
@@ -231,12 +231,24 @@ deaths = st.builds(
 client_ends = st.builds(ClientEnd, role=roles, status=exits | deaths)
 
 
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | any_text,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(any_text, inner, max_size=2),
+    max_leaves=3,
+)
+
+replies = st.builds(Reply, value=json_values, event=st.integers(0, 10**9))
+
 operations = st.builds(
     Operation,
     role=roles,
     name=any_text,
     result=st.sampled_from(get_args(Result)),
     detail=any_text,
+    asked=st.dictionaries(st.text(max_size=3), json_values, max_size=2),
+    replies=st.lists(replies, max_size=2).map(tuple),
+    began=st.integers(0, 10**9),
+    ended=st.integers(0, 10**9),
 )
 
 

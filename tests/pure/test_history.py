@@ -53,6 +53,8 @@ def test_what_is_nearly_an_operation_is_read_or_refused_by_file(obj: object) -> 
         ({"role": ""}, "role '' is not of the form main, service/0 or service#1"),
         ({"name": 1}, "name: expected a string, not a whole number"),
         ({"detail": None}, "detail: expected a string, not null"),
+        ({"asked": [1]}, "asked: expected an object, not an array"),
+        ({"began": -1}, "began must be a whole number from 0 to 1000000000"),
     ],
 )
 def test_a_wrong_operation_is_refused_by_file_and_key(
@@ -142,6 +144,51 @@ def test_more_than_a_client_says_is_all_detail() -> None:
 def test_what_no_client_can_say_is_refused(args: tuple[str, ...]) -> None:
     trace = Trace(events=(Event(role="client/0", call="invoke", nth=1, args=args),))
     assert refusal(lambda: history_of(trace), RecordingError).startswith("event 'client/0 invoke#1")
+
+
+def heard(*told: Told) -> list[tuple[str, list[object]]]:
+    """Each operation with what it was replied."""
+    return [
+        (one.name, [reply.value for reply in one.replies]) for one in history_of(trace_of(*told))
+    ]
+
+
+def test_what_was_asked_and_replied_and_when_is_read_too() -> None:
+    said = (("c", "invoke", "a", '{"key": "x"}'), ("c", "reply", "a", "[3]"), ("c", "ok", "a", ""))
+    (only,) = history_of(trace_of(("d", "wrong", "b", ""), *said))[1:]
+    assert only.asked == {"key": "x"}
+    assert [(one.value, one.event) for one in only.replies] == [([3], 3)]
+    assert (only.began, only.ended, only.result) == (2, 4, "ok")
+    assert only.in_full() == 'c a key="x": [3]'
+
+
+def test_a_reply_is_to_the_latest_operation_of_its_name_ended_or_not() -> None:
+    asked, again = ("c", "invoke", "a", ""), ("c", "ok", "a", "")
+    assert heard(asked, ("c", "reply", "a", "1"), asked, ("c", "reply", "a", "2")) == [
+        ("a", [1]),
+        ("a/a", [2]),
+    ]
+    assert heard(asked, again, ("c", "reply", "a", "1")) == [("a", [1])]
+    assert heard(asked, ("c", "reply", "b", "1"), ("d", "reply", "a", "2")) == [
+        ("a", []),
+        ("b", [1]),
+        ("a", [2]),
+    ]
+
+
+def test_what_whoever_makes_the_call_by_himself_says_is_taken_as_text() -> None:
+    assert heard(("c", "invoke", "a", "[1]"), ("c", "reply", "a", "{cut")) == [("a", ["{cut"])]
+    (only,) = history_of(trace_of(("c", "invoke", "a", "[1]")))
+    assert only.asked == {}
+
+
+def test_when_it_was_is_no_part_of_what_it_is() -> None:
+    one = Operation(role="client/0", name="a", result="ok", began=1, ended=2)
+    assert one == Operation(role="client/0", name="a", result="ok", began=5, ended=7)
+    assert (through_json(one).began, through_json(one).ended) == (1, 2)
+    old = {"role": "client/0", "name": "a", "result": "ok", "detail": ""}
+    assert Operation.from_json(old) == one
+    assert Operation.from_json(old).to_json() == old
 
 
 # ---- Whatever is said ----------------------------------------------------------------------------
