@@ -122,14 +122,15 @@ def explained(wrong: Impossible) -> str:
     and those that were under way at the same time."""
     begun = sorted((*wrong.until, *wrong.open), key=lambda one: one.began)
     beside = ", ".join(one.in_full() for one in wrong.concurrent) or "nothing"
-    lines = [
-        f"no order explains {wrong.last.in_full()}, at event {end_of(wrong.last)}",
-        f"under way at the same time: {beside}",
-        "until then:",
-    ]
+    lines = [f"  {_line(one)}" for one in begun[-_SHOWN_MAX:]]
     if len(begun) > _SHOWN_MAX:
-        lines.append(f"  {len(begun) - _SHOWN_MAX} operations before")
-    return "\n".join([*lines, *(f"  {_line(one)}" for one in begun[-_SHOWN_MAX:])])
+        lines.insert(0, f"  {len(begun) - _SHOWN_MAX} operations before")
+    # A report shows all of it on one line, so that no clause can do without its end.
+    return (
+        f"no order explains {wrong.last.in_full()}, at event {end_of(wrong.last)};\n"
+        f"under way at the same time: {beside};\n"
+        "until then:\n" + ";\n".join(lines)
+    )
 
 
 def _line(one: Operation) -> str:

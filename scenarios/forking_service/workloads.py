@@ -180,6 +180,27 @@ def forks(client: Client, pieces: Sequence[str], stdout: str, is_slow: bool = Fa
             client.expect(replies.read(), b"exited\n0\n")
 
 
+def tells_its_status(client: Client, code: int) -> None:
+    """Have a child that exits with *code*, and tell each status that comes until the connection
+    ends."""
+    with client.invoke("status", key=code) as asked, client.connect(SOCKET) as connection:
+        _send(client, connection, [f"fork exit {code}\n"])
+        with connection.makefile("rb") as replies:
+            if replies.readline() != b"ok\n":
+                client.fail("there is no child")
+            replies.readline()
+            directory = os.fsdecode(replies.readline().rstrip(b"\n"))
+            with (
+                open(f"{directory}/stdin", "wb"),
+                open(f"{directory}/stdout", "rb"),
+                open(f"{directory}/stderr", "rb"),
+            ):
+                words = replies.read().split()
+            for word, status in zip(words[::2], words[1::2], strict=True):
+                client.expect(word, b"exited")
+                asked.reply(os.waitstatus_to_exitcode(int(status)))
+
+
 def has_two(client: Client) -> None:
     """Have two children at once, and hear the first one's connection end before the second ends."""
     with client.invoke("two"), client.connect(SOCKET) as connection:

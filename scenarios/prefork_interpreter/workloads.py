@@ -72,6 +72,13 @@ def call(
     return status, bytes(out)
 
 
+def tells_its_status(client: Client, code: int) -> None:
+    """Call the script to exit with *code*, and tell the status."""
+    with client.invoke("exit", key=code) as asked:
+        status, _ = call(client, ["exit", str(code)])
+        asked.reply(os.waitstatus_to_exitcode(status))
+
+
 SEES = "nothing\nA\nTrue\n"
 
 CALLS: dict[str, ClientLike] = {

@@ -114,14 +114,15 @@ def test_a_history_that_cannot_be_is_told_in_words() -> None:
         did(A, "read", 6, 8, "ok", said(None, 7), key="x"),
         did(B, "read", 10, 12, "ok", said(4, 11), key="x"),
     )
+    open_still = 'client/1 write key="x" value=4: not known whether it happened'
     (finding,) = linearizable_register(replace(GOLDEN, history=history), None)
     assert finding.describe() == "the history is not that of one register"
     assert finding.detail.split("\n") == [
-        'no order explains client/0 read key="x": null, at event 7',
-        'under way at the same time: client/1 write key="x" value=4: not known whether it happened',
+        'no order explains client/0 read key="x": null, at event 7;',
+        f"under way at the same time: {open_still};",
         "until then:",
-        '  events 1-4 client/0 write key="x" value=3: ok',
-        '  events 5-... client/1 write key="x" value=4: not known whether it happened',
+        '  events 1-4 client/0 write key="x" value=3: ok;',
+        f"  events 5-... {open_still};",
         '  events 6-7 client/0 read key="x": null',
     ]
 
@@ -132,10 +133,10 @@ def test_of_a_long_history_the_last_operations_are_told() -> None:
     (finding,) = linearizable_counter(replace(GOLDEN, history=tuple(history)), None)
     lines = finding.detail.split("\n")
     assert lines[:4] == [
-        "no order explains client/0 read: 29, at event 91",
-        "under way at the same time: nothing",
+        "no order explains client/0 read: 29, at event 91;",
+        "under way at the same time: nothing;",
         "until then:",
-        "  11 operations before",
+        "  11 operations before;",
     ]
     assert len(lines) == 24
 
