@@ -34,7 +34,8 @@ hypothesis.settings.register_profile(
 )
 
 
-def _effort_asked_for() -> Effort:
+def effort_asked_for() -> Effort:
+    """By HARNESS_EFFORT."""
     asked = os.environ.get("HARNESS_EFFORT") or "ci"
     if asked not in ("ci", "full"):
         raise pytest.UsageError(f"HARNESS_EFFORT={asked}: it is 'ci' (the default) or 'full'")
@@ -48,14 +49,14 @@ def pytest_configure() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # In every xdist worker too: the profile is process-wide, so no test has to name it.
-    hypothesis.settings.load_profile(_effort_asked_for())
+    hypothesis.settings.load_profile(effort_asked_for())
 
 
 def pytest_report_header() -> str:
-    return f"effort: {_effort_asked_for()} (HARNESS_EFFORT)"
+    return f"effort: {effort_asked_for()} (HARNESS_EFFORT)"
 
 
 @pytest.fixture(scope="session")
 def effort() -> Effort:
     """``"ci"`` or ``"full"``: the sizes of repetitions and of random kills that a test uses."""
-    return _effort_asked_for()
+    return effort_asked_for()
