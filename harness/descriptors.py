@@ -6,6 +6,9 @@ first time since it was closed belongs to the last call before that made a descr
 a peer's name, or an address, is a socket whatever came before. A child starts with what its parent
 had. Standard input, output and error are what the command was given. What is not known is
 said to be unknown, which promises nothing.
+
+A file that is opened only to be read, by an absolute path, is said to be a library: the files of
+the loader and of interpreters are, and what is configured for the whole machine.
 """
 
 from __future__ import annotations
@@ -26,18 +29,25 @@ _MAKES: dict[str, Kind] = {
     ),
     **dict.fromkeys(("timerfd_create", "inotify_init", "inotify_init1", "pidfd_open"), "other"),
 }
-_STANDARD: dict[int, Kind] = {0: "standard", 1: "standard", 2: "standard"}
+#: What a number leads to, and whether that is a library.
+_End = tuple[Kind, bool]
+_UNKNOWN: _End = ("unknown", False)
+_STANDARD: dict[int, _End] = dict.fromkeys((0, 1, 2), ("standard", False))
+_O_ACCMODE, _O_CREAT = 0x3, 0x40
 _DUPLICATES = frozenset({"dup", "fcntl"})
 #: Whatever made the number, only a file that has a place in it can be asked this.
 _OF_A_FILE = frozenset({"pread64", "pwrite64", "getdents", "getdents64", "ftruncate", "fallocate"})
 
 
 class Descriptors:
-    """Told each event of a trace in turn, says to what the descriptors in it lead."""
+    """Told each event of a trace in turn, says to what the descriptors in it lead.
+
+    *library* says whether the last event was about one."""
 
     def __init__(self) -> None:
-        self._of: dict[str, dict[int, Kind]] = {}
-        self._made: dict[str, Kind] = {}
+        self.library = False
+        self._of: dict[str, dict[int, _End]] = {}
+        self._made: dict[str, _End] = {}
 
     def see(self, event: Event) -> Kind:
         """To what the first descriptor among the arguments of *event* leads."""
@@ -52,12 +62,13 @@ class Descriptors:
         known = self._of[role]
         for number in numbers:
             if number not in known:
-                known[number] = self._made.get(role, "unknown")
+                known[number] = self._made.get(role, _UNKNOWN)
         if numbers and "net" in CALLS[call].families:
-            known[numbers[0]] = "socket"
+            known[numbers[0]] = ("socket", False)
         elif numbers and call in _OF_A_FILE:
-            known[numbers[0]] = "file"
-        first = known.get(numbers[0], "unknown") if numbers else "unknown"
+            known[numbers[0]] = ("file", known[numbers[0]][1])
+        first = known.get(numbers[0], _UNKNOWN) if numbers else _UNKNOWN
+        self.library = first[1] or _opens_library(event)
         if call == "close" and numbers:
             known.pop(numbers[0], None)
         elif call in ("dup2", "dup3") and len(numbers) > 1:
@@ -65,8 +76,15 @@ class Descriptors:
         elif call in _DUPLICATES and numbers:
             self._made[role] = first
         elif call in _MAKES:
-            self._made[role] = _MAKES[call]
-        return first
+            self._made[role] = (_MAKES[call], self.library)
+        return first[0]
+
+
+def _opens_library(event: Event) -> bool:
+    if event.call not in ("open", "openat"):
+        return False
+    path, flags = event.args[-3], int(event.args[-2], 16)
+    return path.startswith('"/') and not flags & (_O_ACCMODE | _O_CREAT)
 
 
 def _shown(call: str) -> str:

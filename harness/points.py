@@ -63,7 +63,8 @@ _ONLY_LOOKS = {
 class Point:
     """One call of the golden run: where a fault would meet it, and what it was.
 
-    *descriptor* is what the call's first descriptor leads to. *until* is the phase in which the
+    *descriptor* is what the call's first descriptor leads to, *library* whether the call is about a
+    file that is one (descriptors.py). *until* is the phase in which the
     caller went on, or empty when it never did. *threads* and *connected* say of the
     run until then whether the caller's process had a second thread, and whether anybody had made a
     connection."""
@@ -72,6 +73,7 @@ class Point:
     event: Event
     until: str = ""
     descriptor: Kind = "unknown"
+    library: bool = False
     threads: bool = False
     connected: bool = False
 
@@ -116,6 +118,7 @@ def points(
                     event=event,
                     until=until,
                     descriptor=descriptor,
+                    library=descriptors.library,
                     threads=process in threaded,
                     connected=connected,
                 )

@@ -76,3 +76,35 @@ def test_what_only_a_file_can_be_asked_is_asked_of_a_file() -> None:
 
 def test_a_call_without_a_descriptor_leads_nowhere() -> None:
     assert kinds('main rename#1 - "/a" "/b"\nmain exit_group#1 - 0') == ["unknown", "unknown"]
+
+
+def libraries(lines: str) -> list[bool]:
+    """Of each event, whether it is about a library."""
+    descriptors = Descriptors()
+    found = []
+    for line in lines.strip().splitlines():
+        descriptors.see(Event.parse(line))
+        found.append(descriptors.library)
+    return found
+
+
+def test_what_is_only_read_by_an_absolute_path_is_a_library_until_it_is_closed() -> None:
+    lines = """
+main openat#1 - AT_FDCWD "/lib/libc.so.6" 0x80000 00
+main read#1 - 3 832
+main/0 pread64#1 - 3 784 64
+main close#1 - 3
+main openat#2 - AT_FDCWD "input" 0x0 00
+main read#2 - 3 9"""
+    assert libraries(lines) == [True, True, True, True, False, False]
+
+
+@pytest.mark.parametrize("flags", ["0x1", "0x2", "0x241", "0x40"])
+def test_what_may_be_written_is_no_library(flags: str) -> None:
+    lines = f'main openat#1 - AT_FDCWD "/var/log/x" {flags} 0666\nmain write#1 - 3 9'
+    assert libraries(lines) == [False, False]
+
+
+def test_what_is_used_after_a_socket_is_no_library() -> None:
+    lines = 'main openat#1 - AT_FDCWD "/none" 0x0 00\nmain socket#1 - 1 0x1 0\nmain read#1 - 3 9'
+    assert libraries(lines) == [True, False, False]

@@ -43,6 +43,70 @@ def test_each_calls_first_use_comes_before_any_second_one() -> None:
     assert in_turn(cases, [1, 2]) == [1, 2]
 
 
+def order(kinds: list[str], *lines: str) -> list[str]:
+    """What a sweep of this golden run tries, in turn."""
+    cases = cases_of(points.points(trace(*lines)), kinds)
+    return [str(cases[number].at) for number in in_turn(cases, range(len(cases)))]
+
+
+def test_one_errno_of_each_call_comes_before_the_others_of_any_but_eintr_is_no_other() -> None:
+    lines = ("main write#1 - 5 10", "main wait4#1 - 0x0", "main fsync#1 - 5")
+    said = order(["errno"], *lines)
+    assert said[:3] == ["main:write=ENOSPC", "main:write=EINTR", "main:wait4=EINTR"]
+    assert said.index("main:fsync=ENOSPC") < said.index("main:write=EDQUOT")
+
+
+def test_a_child_is_no_other_caller_than_its_like() -> None:
+    said = order(["short"], "main/0 read#1 - 0 9", "main/1 read#1 - 0 9", "main/1 write#1 - 1 9")
+    assert said == ["main/0:read=short(1)", "main/1:write=short(1)", "main/1:read=short(1)"]
+
+
+def test_to_kill_a_bare_command_comes_late_and_to_kill_a_service_does_not() -> None:
+    of_command = order(["crash", "short"], "main write#1 - 1 9", "main write#2 - 1 9")
+    assert of_command[:2] == ["main:write=short(1)", "main:write#2=short(1)"]
+    of_service = order(["crash", "short"], "service write#1 - 1 9", "service write#2 - 1 9")
+    assert of_service[:2] == ["service:write=crash", "service:write=short(1)"]
+
+
+def test_what_is_about_libraries_comes_last_and_work_before_start_and_stop() -> None:
+    lines = (
+        'service openat#1 - AT_FDCWD "/lib/libc.so.6" 0x80000 00',
+        "service read#1 - 3 832",
+        "service close#1 - 3",
+        "service recvfrom#1 - 4 9 0x0",
+        "- phase#2 - stop",
+        "service sendto#1 - 4 9 0x0",
+        "service read#2 - 0 9",
+        "- phase#3 - work",
+        "service write#1 - 1 9",
+    )
+    assert order(["short"], *lines) == [
+        "service:recvfrom=short(1)",
+        "service:write=short(1)",
+        "service:sendto@stop=short(1)",
+        "service:read#2@stop=short(1)",
+        "service:read=short(1)",
+    ]
+
+
+@given(st.lists(st.sampled_from(["main", "main/0", "service", "service/1"]), min_size=1))
+def test_each_case_has_one_turn_whatever_the_order(callers: list[str]) -> None:
+    calls = ["read", "write", "openat"]
+    there = points.points(
+        trace(
+            *(
+                f"{role} {calls[number % 3]}#{number + 1} - "
+                + ('AT_FDCWD "/etc/x" 0x0 00' if number % 3 == 2 else "3 9")
+                for number, role in enumerate(callers)
+            )
+        )
+    )
+    cases = cases_of(there, points.KINDS)
+    assert sorted(in_turn(cases, range(len(cases)))) == [*range(len(cases))]
+    some = range(0, len(cases), 2)
+    assert sorted(in_turn(cases, some)) == [*some]
+
+
 @given(st.permutations(range(6)), st.permutations(range(6)), st.integers(0, 6))
 def test_answers_are_taken_in_the_order_of_the_cases_however_they_come(
     order: list[int], come: list[int], begun: int

@@ -17,7 +17,7 @@ from typing import Any
 
 from harness import Subject, listening
 from harness._engine import store
-from harness._engine.explore import ExploreProgress, explore
+from harness._engine.explore import explore
 from harness._engine.record import record
 from harness._engine.replay import Replay, replay
 from harness._engine.runner import Runner
@@ -40,6 +40,7 @@ from scenarios.forking_service.workloads import (
 )
 from scenarios.prefork_interpreter.service import READY
 from scenarios.prefork_interpreter.workloads import CALLS
+from tests.quality.small import stop_at_the_first
 
 BUGS = Path(__file__).with_name("bugs")
 #: How often a recording is replayed, in the full size.
@@ -245,12 +246,6 @@ def explore_it(bug: Bug, folder: Path, jobs: int, shrinks: bool) -> Hunt | None:
         by=f"{faults or 'another order: '}{count} switch{'es' * (count != 1)}",
         recording=recording,
     )
-
-
-def stop_at_the_first(progress: ExploreProgress) -> None:
-    """To be called by an exploration: it ends with its first finding."""
-    if progress.findings:
-        raise KeyboardInterrupt  # as a user would; what was found is kept
 
 
 def plan_of(bug: Bug, source: str, folder: Path) -> TrialPlan:
