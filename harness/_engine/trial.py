@@ -4,7 +4,6 @@ left."""
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import resource
 import stat
@@ -37,18 +36,17 @@ from ..errors import RunnerError
 from ..history import history_of
 from ..recording import ClientFunction, from_base64, to_base64
 from ..schedule import FRESH, RESTARTED, Schedule
-from ..strict import sha256_of
 from ..subject import BARE, SERVICE, TrialPlan
 from ..trace import Event, Trace
-from ..verdict import ClientEnd, FileChange, Outcome
+from ..verdict import ClientEnd, Outcome
 from ..workload import Workload
+from .changes import changes, view_of
 from .measured import take_measured
 
 PassOn = Callable[[int, bytes], bool]
 _ORIGINAL_CPUS = os.sched_getaffinity(0)
 _ORIGINAL_DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)
 _TEMPLATES_MAX = 8  # processes that wait beside a runner
-_READ_MAX = 64 << 20  # of a file that a trial wrote; a sparse one may have any size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -227,7 +225,7 @@ def _supervised(
         ),
         stdout=outputs.streams[0].seen(),
         stderr=outputs.streams[1].seen(),
-        files=_changes(world.layers, before, after),
+        files=changes(plan, world.layers, before, after),
         leftovers=leftovers,
         fired=tuple(core.fired),
         seen=tuple(core.seen()),
@@ -283,7 +281,7 @@ def _init_plan(plan: TrialPlan, outputs: Outputs, stdin: int, null: int) -> Init
         programs.append(Program(role, words, env, stdio, workload, not is_service, threads))
     return InitPlan(
         programs=tuple(programs),
-        view=_view(plan),
+        view=view_of(plan),
         files=tuple(
             (file.path, file.mode, file.data or b"")
             for file in plan.inputs
@@ -345,10 +343,6 @@ class Templates:
         self._made.clear()
 
 
-def _view(plan: TrialPlan) -> view.ViewPlan:
-    return view.ViewPlan(plan.cwd, plan.home, plan.bind, plan.write)
-
-
 def _stdin(plan: TrialPlan) -> int:
     """The descriptor that the subject reads: the runner's own, nothing, or a file in memory."""
     if plan.stdin is None:
@@ -367,33 +361,3 @@ def _is_outside(plan: TrialPlan) -> bool:
         return False
     kind = os.fstat(0).st_mode
     return not stat.S_ISREG(kind) and not (stat.S_ISCHR(kind) and not os.isatty(0))
-
-
-def _changes(layers: int, before: view.Nodes, after: view.Nodes) -> tuple[FileChange, ...]:
-    found = []
-    for path, (node, below) in sorted(after.items()):
-        if path in before and before[path][0] == node:
-            continue
-        digest = _digest(layers, below, node)
-        size = node.size if digest or node.kind == "file" else 0
-        found.append(
-            FileChange(path=path, kind=node.kind, mode=node.mode, size=size, sha256=digest)
-        )
-    for path in sorted(before.keys() - after.keys()):
-        found.append(FileChange(path=path, kind="deleted", mode=0, size=0, sha256=""))
-    return tuple(found)
-
-
-def _digest(layers: int, below: str, node: view.Node) -> str:
-    """SHA-256 of a file's contents or a link's target; empty when it has neither, when it is too
-    large to read, or not ours to."""
-    if node.kind == "symlink":
-        return sha256_of(os.fsencode(os.readlink(below, dir_fd=layers)))
-    if node.kind != "file" or node.size > _READ_MAX:
-        return ""
-    try:
-        fd = os.open(below, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=layers)
-    except PermissionError:
-        return ""
-    with open(fd, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

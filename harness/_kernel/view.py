@@ -424,7 +424,7 @@ def _walk(fd: int, below: str, shown: str, found: Nodes) -> None:
             status = os.stat(name, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
             continue
-        kind = _kind_of(status)
+        kind = kind_of(status)
         node = Node(
             kind,
             stat.S_IMODE(status.st_mode),
@@ -457,7 +457,8 @@ def _replaced(directory: int, path: str) -> list[str]:
         return []  # no mark, no such marks here, or nothing there to be replaced
 
 
-def _kind_of(status: os.stat_result) -> FileKind:
+def kind_of(status: os.stat_result) -> FileKind:
+    """What a name is, as a layer of an overlay says it."""
     mode = status.st_mode
     if stat.S_ISCHR(mode) and status.st_rdev == 0:
         return "deleted"  # overlayfs writes a whiteout as a character device 0, 0

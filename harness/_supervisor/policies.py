@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .decisions import Footprint, conflict
-from .scheduler import QUANTUM, Choice, Parked, Policy
+from .scheduler import Choice, Parked, Policy, Turn
 
 
 class Uniform:
@@ -35,8 +35,8 @@ class ByPriority:
     *depth* - 1 are drawn: whoever would go there gets a priority below all others. A bug that needs
     *depth* things in a certain order is met with a chance of at least 1 / (n length^(depth - 1)) in
     n tasks. Source: PCT (Burckhardt, Kothari, Musuvathi, Nagarakatte, A Randomized Scheduler with
-    Probabilistic Guarantees of Finding Bugs, ASPLOS 2010). Not from there: who has gone QUANTUM
-    times in a row comes last, for it may poll for what only the others can do."""
+    Probabilistic Guarantees of Finding Bugs, ASPLOS 2010). Not from there: who has
+    used up its turn comes last, for it may poll for what only the others can do."""
 
     def __init__(self, rng: random.Random, depth: int, length: int) -> None:
         self._rng = rng
@@ -46,7 +46,7 @@ class ByPriority:
         self._changes = {step: number - depth for number, step in enumerate(drawn)}
         self._priorities: dict[str, float] = {}
         self._steps = 0
-        self._last, self._streak, self._lowest = "", 0, -depth
+        self._turn, self._lowest = Turn(), -depth
 
     def choose(self, parked: Sequence[Choice]) -> Choice:
         self._steps += 1
@@ -54,16 +54,14 @@ class ByPriority:
         if self._steps in self._changes:
             self._priorities[chosen.name] = self._changes[self._steps]
             chosen = self._highest(parked)
-        self._streak = self._streak + 1 if chosen.name == self._last else 1
-        if self._streak > QUANTUM:
+        if chosen.name == self._turn.role and self._turn.is_used_up:
             self._lowest -= 1
             self._priorities[chosen.name] = self._lowest
-            chosen, self._streak = self._highest(parked), 1
-        self._last = chosen.name
+            chosen = self._highest(parked)
         return chosen
 
     def went(self, chosen: Parked, parked: Sequence[Parked]) -> None:
-        pass
+        self._turn.step(chosen, contended=len(parked) > 1)
 
     def _highest(self, parked: Sequence[Choice]) -> Choice:
         for task in parked:

@@ -7,7 +7,7 @@ deviations from a default: delay-bounded scheduling (Emmi, Qadeer, Rakamaric, PO
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol, TypeVar
 
 from ..schedule import Switch, Trigger
@@ -32,6 +32,10 @@ class Parked(Protocol):
     def total(self) -> int:
         """How many counted calls the role has made, this one included."""
 
+    @property
+    def doing(self) -> Hashable:
+        """The call with what it is about: equal for two calls that ask for the same."""
+
 
 Choice = TypeVar("Choice", bound=Parked)
 
@@ -53,16 +57,44 @@ class Witness(Protocol):
         """*chosen* of *parked* goes; *default* would by the default policy, *running* went last."""
 
 
-#: How many steps in a row a task may make while others wait for their turn. A loop that polls never
-#: blocks, and what it polls for is somebody else's work.
+#: How many steps in a row a task may make while others wait for their turn, and how many more
+#: without doing anything new. A loop that polls never blocks, and what it polls for is somebody
+#: else's work; but a program that starts may make thousands of calls, each about something else.
 QUANTUM = 200
+TURN_MAX = 5000  # a loop may also have a number in it that grows
+
+
+class Turn:
+    """How long a task has gone on while others wait."""
+
+    def __init__(self) -> None:
+        self.role = ""
+        self._steps = 0
+        self._stale = 0
+        self._done = set[Hashable]()
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether it is time for somebody else."""
+        return self._stale >= QUANTUM or self._steps >= TURN_MAX
+
+    def step(self, task: Parked, *, contended: bool) -> None:
+        """*task* goes; *contended*: others could."""
+        if task.name != self.role or not contended:
+            self.role, self._steps, self._stale = task.name, 0, 0
+            self._done.clear()
+        self._steps += 1
+        if self._steps > QUANTUM:
+            doing = task.doing
+            self._stale = self._stale + 1 if doing in self._done else 0
+            self._done.add(doing)
 
 
 class Scheduler:
     """Chooses, and keeps what it decided.
 
-    Default policy: the task that ran last goes on until it blocks or has used up its QUANTUM (then
-    the next in order of birth goes); else the first in order of birth. A switch makes another task
+    Default policy: the task that ran last goes on until it blocks or has used up its turn (then the
+    next in order of birth goes); else the first in order of birth. A switch makes another task
     go at one event. Where there are no switches *policy*, when given, chooses instead. `decided`
     has every deviation from the default policy, so that the default policy with these switches
     repeats the trial. *witness* is told of each step.
@@ -78,8 +110,7 @@ class Scheduler:
         self._witness = witness
         self._not_applied: list[int] = []
         self._policy = policy
-        self._current = ""
-        self._streak = 0
+        self._turn = Turn()
         self._switches: dict[tuple[str, str, int], list[tuple[int, Switch]]] = {}
         for index, switch in enumerate(switches):
             address = (switch.at.role, switch.at.call, switch.at.first)
@@ -101,19 +132,17 @@ class Scheduler:
                 chosen = self._policy.choose(parked)
             self._policy.went(chosen, parked)
         if self._witness is not None:
-            self._witness.step(default, chosen, parked, self._current)
+            self._witness.step(default, chosen, parked, self._turn.role)
         if chosen is not default:
             at = Trigger(role=default.name, call="*", first=default.total, last=default.total)
             self.decided.append(Switch(at=at, run=chosen.name))
-        contended = len(parked) > 1 and chosen.name == self._current
-        self._streak = self._streak + 1 if contended else 1
-        self._current = chosen.name
+        self._turn.step(chosen, contended=len(parked) > 1)
         return chosen
 
     def _default(self, parked: Sequence[Choice]) -> Choice:
         for index, task in enumerate(parked):
-            if task.name == self._current:
-                if self._streak >= QUANTUM:
+            if task.name == self._turn.role:
+                if self._turn.is_used_up:
                     return parked[(index + 1) % len(parked)]
                 return task
         return parked[0]

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 from .._kernel.memory import Memory
 from .._kernel.seccomp import Notification
 from .core import Armed, Role
-from .decode import call_name
+from .decode import PATHS, arguments, call_name, read_paths
 from .postponed import Interrupted, PutOff
 from .virtual_time import Wait
 
@@ -107,6 +107,17 @@ class Task:
     def call_name(self) -> str:
         """The kernel's name of the call it waits with, or made last."""
         return call_name(self.call[3]) if self.call else "-"
+
+    @property
+    def doing(self) -> Hashable:
+        """The call that it waits with and its arguments, as they would enter the trace."""
+        assert self.call is not None
+        nr = self.call[3]
+        try:
+            paths = read_paths(self.call, self.memory()) if nr in PATHS else ()
+        except OSError:
+            return nr  # it is gone
+        return nr, *arguments(self.call, paths)
 
     def kernel_state(self) -> str:
         """The state letter of proc_pid_stat(5); `X` when the task is no more.

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness._supervisor.policies import Uniform
-from harness._supervisor.scheduler import QUANTUM, Scheduler
+from harness._supervisor.scheduler import QUANTUM, TURN_MAX, Scheduler
 from harness.schedule import Switch, Trigger
 
 
 @dataclass
 class Simulated:
-    """A task that makes *left* more calls, and blocks for *pause* steps after each."""
+    """A task that makes *left* more calls, and blocks for *pause* steps after each. *kinds* of them
+    are different ones."""
 
     name: str
     left: int
@@ -22,15 +23,25 @@ class Simulated:
     total: int = 1
     asleep: int = 0
     call_name: str = "write"
+    kinds: int = 1
+
+    @property
+    def doing(self) -> int:
+        return self.total % self.kinds
 
     @property
     def nth(self) -> int:
         return self.total
 
 
-def run(tasks: Sequence[tuple[int, int]], scheduler: Scheduler) -> list[str]:
-    """Run (calls, pause) tasks to their ends; who went at each step."""
+def run(
+    tasks: Sequence[tuple[int, int]], scheduler: Scheduler, kinds: Sequence[int] = ()
+) -> list[str]:
+    """Run (calls, pause) tasks to their ends; who went at each step. The calls of the first have so
+    many *kinds*, and so on."""
     alive = [Simulated(f"main/{i}", left, pause) for i, (left, pause) in enumerate(tasks)]
+    for task, count in zip(alive, kinds, strict=False):
+        task.kinds = count
     order = []
     while alive:
         parked = [task for task in alive if not task.asleep]
@@ -77,15 +88,22 @@ def test_the_task_that_ran_goes_on_until_it_blocks() -> None:
     ]  # fmt: skip
 
 
-def test_a_task_that_never_blocks_lets_the_others_go_when_its_quantum_is_used_up() -> None:
-    order = run([(2 * QUANTUM, 0), (1, 0)], Scheduler(()))
-    assert order.index("main/1@1") == QUANTUM
+def test_a_task_that_does_the_same_again_and_again_lets_the_others_go() -> None:
+    for kinds in (1, 2, 7):
+        order = run([(9 * QUANTUM, 0), (1, 0)], Scheduler(()), [kinds])
+        assert order.index("main/1@1") == 2 * QUANTUM + kinds
+
+
+def test_a_task_that_still_does_something_new_goes_on_and_not_for_ever() -> None:
+    for calls, others_go_after in ((TURN_MAX - 1, TURN_MAX - 1), (2 * TURN_MAX, TURN_MAX)):
+        order = run([(calls, 0), (1, 0)], Scheduler(()), [3 * TURN_MAX])
+        assert order.index("main/1@1") == others_go_after
 
 
 def test_a_task_that_is_alone_has_no_quantum_to_use_up() -> None:
     tasks = [Simulated("main", 9)]
     scheduler = Scheduler(())
-    for _ in range(QUANTUM):
+    for _ in range(3 * QUANTUM):
         scheduler.choose(tasks)
     assert scheduler.choose([*tasks, Simulated("main/0", 1)]).name == "main"
 
