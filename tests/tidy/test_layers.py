@@ -93,6 +93,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("subject", "failures", "descriptors", "points", "excuses", "served", "oracle"),
     (
         "_engine.measured",
+        "_engine.changes",
         "_engine.trial",
         "_engine.runner",
         "_engine.fingerprints",
