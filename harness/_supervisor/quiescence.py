@@ -16,7 +16,7 @@ from .._kernel import process
 from .intake import Intake
 from .spinning import let_others_go_on
 from .state import Trial
-from .tasks import FREE
+from .tasks import FREE, PARKED, Task
 
 _YIELDS = 3  # before we sleep instead: a computation takes longer than a call
 _SLEEP_MS = 1
@@ -105,7 +105,15 @@ def anyone_runs(trial: Trial, *, off_queue: bool = False) -> bool:
                 )
             ):
                 running = True
+            elif task.state == PARKED and not _is_waiting_for_us(trial, task):
+                running = True
     return running
+
+
+def _is_waiting_for_us(trial: Trial, task: Task) -> bool:
+    """Whether a parked task still does: one that has been killed, and sleeps in D for a lock while
+    it ends its process, is about to go."""
+    return task.call is None or trial.world.listener.is_alive(task.call[0])
 
 
 def _note_signals(trial: Trial) -> None:
