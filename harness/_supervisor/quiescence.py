@@ -96,16 +96,18 @@ def anyone_runs(trial: Trial, *, off_queue: bool = False) -> bool:
                 trial.forget(task)
             elif task in trial.spinning:
                 continue
-            elif state == "R" or (
-                task.state == FREE
-                and (
-                    not off_queue and task.is_still_awake()
-                    if state == "S"
-                    else state == "D" and not task.vforking
+            elif (
+                state == "R"
+                or (
+                    task.state == FREE
+                    and (
+                        not off_queue and task.is_still_awake()
+                        if state == "S"
+                        else state == "D" and not task.vforking
+                    )
                 )
+                or (task.state == PARKED and not _is_waiting_for_us(trial, task))
             ):
-                running = True
-            elif task.state == PARKED and not _is_waiting_for_us(trial, task):
                 running = True
     return running
 
