@@ -6,9 +6,9 @@ nothing but itself: a name brings its module with it at its first use.
 A map, top to bottom; a module imports only from rows above its own, or from earlier in its row:
 
     0  errors.py                      one tree of errors, named after who must act
-    1  strict.py calls.py duration.py trigger.py fault.py schedule.py trace.py history.py
-       linearizability.py weakness.py verdict.py histories.py workload.py fingerprint.py
-       recording.py
+    1  strict.py calls.py duration.py trigger.py fault.py schedule.py invariant.py
+       trace.py history.py linearizability.py weakness.py verdict.py histories.py workload.py
+       fingerprint.py recording.py
                                       values: frozen, checked when made, no input or output
     2  _kernel/                       the only place with ctypes: the kernel's calls and structures
        client.py                      what a workload is given
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from harness.fault import SignalFault as SignalFault
     from harness.history import Operation as Operation
     from harness.history import Reply as Reply
+    from harness.invariant import Broken as Broken
+    from harness.invariant import Invariant as Invariant
     from harness.linearizability import Model as Model
     from harness.recording import Recording as Recording
     from harness.schedule import FaultAt as FaultAt
@@ -88,6 +90,8 @@ _HOME = {
     "SignalFault": "fault",
     "Operation": "history",
     "Reply": "history",
+    "Broken": "invariant",
+    "Invariant": "invariant",
     "Model": "linearizability",
     "Recording": "recording",
     "FaultAt": "schedule",

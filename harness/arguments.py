@@ -60,8 +60,9 @@ does. A fault is [ROLE:]CALL[#N][@PHASE]=FAULT:
          short(1)+delay(2s)          delay, pause and hold(until=...) go with another
 
 exit status: the command's own, 128+N when signal N killed it (with clients: of service and clients
-the first that failed); 3 a fault did not fire; 124 it did not end (deadline, stuck, step limit);
-125 harness could not run it, or not pass its output on; 126 not executable; 127 not found.
+the first that failed); 1 it exits 0, but an invariant was broken; 3 a fault did not fire, or an
+invariant means nobody; 124 it did not end (deadline, stuck, step limit); 125 harness could not run
+it, or not pass its output on; 126 not executable; 127 not found.
 """
 
 
@@ -393,6 +394,14 @@ def _add_common(add: Callable[..., Any]) -> None:
         default=[],
         metavar="[ROLE:]RES=N",
         help="a resource limit: NOFILE NPROC AS FSIZE STACK",
+    )
+    add(
+        "--invariant",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="what must hold at every moment (repeatable): descriptors(ROLE) <= N, "
+        "zombies(ROLE) <= N, waits(ROLE) <= TIME",
     )
     add(
         "--client",

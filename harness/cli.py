@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ._engine import store
+from ._engine.golden import without_a_role
 from ._engine.measured import directory_for
 from ._engine.record import record
 from ._engine.replay import replay
@@ -129,6 +130,11 @@ def _run(options: argparse.Namespace) -> int:
     lost = {fd: n for fd, n in result.not_passed_on.items() if n != errno.EPIPE}
     for fd, number in lost.items():
         say(f"{OUTPUTS[fd]}: {os.strerror(number)}: what the command writes is lost")
+    for one in outcome.broken:
+        say(one.describe())
+    if unmet := without_a_role(plan, result.trace):
+        say(unmet)
+        return _DID_NOT_FIRE
     unfired = [i for i, fired in enumerate(outcome.fired) if not fired]
     for index in unfired:
         say(why_not(plan, result, index))
@@ -137,7 +143,8 @@ def _run(options: argparse.Namespace) -> int:
     if unfired:
         return _DID_NOT_FIRE
     nobody_reads = _KILLED + signal.SIGPIPE if result.not_passed_on else 0
-    return _exit_status(plan, result) or nobody_reads
+    broken = _FAILED if outcome.broken else 0
+    return _exit_status(plan, result) or broken or nobody_reads
 
 
 def _exit_status(plan: TrialPlan, result: TrialResult) -> int:

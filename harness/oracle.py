@@ -100,9 +100,10 @@ def _own(root: str, outcome: Outcome, golden: Outcome | None, schedule: Schedule
         return Case(root=root, outcome=outcome, golden=golden, excused=why)
 
     served = golden is not None and is_served(golden)
+    invariants: _Asked = [("invariant", lambda: _broken(outcome))]
     if outcome.end in _ENDS:
-        return [("ends", lambda: _ends(root, outcome, case() if served else None))]
-    asked: _Asked = [("reports-the-truth", lambda: reports_the_truth(outcome.history))]
+        return [("ends", lambda: _ends(root, outcome, case() if served else None)), *invariants]
+    asked = [*invariants, ("reports-the-truth", lambda: reports_the_truth(outcome.history))]
     if golden is None:
         asked.append(("status", lambda: _by_itself(root, outcome, schedule)))
     elif not served:
@@ -156,6 +157,18 @@ def _ends(root: str, outcome: Outcome, case: Case | None) -> list[Finding]:
     if case is not None and case.excused.stuck and outcome.end != "steps":
         return []
     return [Finding(oracle="ends", role=root, what=_ENDS[outcome.end], detail=outcome.report)]
+
+
+def _broken(outcome: Outcome) -> list[Finding]:
+    return [
+        Finding(
+            oracle="invariant",
+            role=one.role,
+            what=f"breaks {one.invariant}",
+            detail=f"{one.found}, after event {one.event}",
+        )
+        for one in outcome.broken
+    ]
 
 
 def _never_ready(root: str, status: int, outcome: Outcome) -> Finding:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from .errors import UsageError, quoted
+from .invariant import parse_invariant
 from .oracle import Oracle
 from .recording import INPUT_MAX, ClientCommand
 from .schedule import Schedule, parse_faults_at, parse_limit
@@ -68,6 +69,7 @@ def _plan(options: argparse.Namespace, **more: Any) -> TrialPlan:
         step_limit=options.steps,
         bind=tuple(_shown("--bind", path) for path in options.bind),
         host_network=options.net == "host",
+        invariants=tuple(parse_invariant(text) for text in options.invariant),
         **more,
     )
 

@@ -11,6 +11,7 @@ from typing import Self
 from harness.calls import signal_name, signal_number
 from harness.errors import RecordingError, quoted
 from harness.fingerprint import Fingerprint
+from harness.invariant import Invariant
 from harness.schedule import Schedule, check_role
 from harness.strict import (
     Keys,
@@ -196,7 +197,7 @@ class Recording:
     The subject is *command*, or *function*, with an empty command; with *threads* its clients that
     are functions are threads of its process. The modules of functions are
     found by *python_path*. *coverage*: lines were measured, and that adds calls. *recovers* says
-    that it had a phase recover.
+    that it had a phase recover. *invariants* are what was watched while it ran.
     *environment* is all of it, in order. *home* and *cwd* are overlays in the trial, *bind* are
     other paths of the host that it sees, *host_network* says that it shares the host's. *stdin* is
     in base64; None is /dev/null. *ready* is what `--ready` was given, *stop* a signal's name
@@ -212,6 +213,7 @@ class Recording:
     clients: tuple[AnyClient, ...] = ()
     python_path: tuple[str, ...] = ()
     recovers: bool = False
+    invariants: tuple[Invariant, ...] = ()
     environment: tuple[tuple[str, str], ...]
     cwd: str
     home: str
@@ -303,6 +305,11 @@ class Recording:
             "clients": [client.to_json() for client in self.clients],
             "python_path": list(self.python_path),
             "recovers": self.recovers,
+            **(
+                {"invariants": [one.to_json() for one in self.invariants]}
+                if self.invariants
+                else {}
+            ),
             "environment": dict(self.environment),
             "cwd": self.cwd,
             "home": self.home,
@@ -329,9 +336,9 @@ class Recording:
     def from_json(cls, obj: object, where: str = "recording") -> Self:
         expect_format(obj, FORMAT, where, RecordingError)
         names = (
-            "format command function threads? coverage? clients python_path recovers environment"
-            " cwd home bind host_network stdin ready stop deadline_s step_limit schedule verdict"
-            " expected golden versions program fingerprint? inputs digest trace"
+            "format command function threads? coverage? clients python_path recovers invariants?"
+            " environment cwd home bind host_network stdin ready stop deadline_s step_limit"
+            " schedule verdict expected golden versions program fingerprint? inputs digest trace"
         )
         keys = Keys(obj, where, RecordingError, names)
         return keys.make(
@@ -343,6 +350,7 @@ class Recording:
             clients=keys.read_all("clients", client_from_json),
             python_path=keys.take_all("python_path", str),
             recovers=keys.take("recovers", bool),
+            invariants=keys.read_all("invariants", Invariant.from_json),
             environment=keys.take_pairs("environment"),
             cwd=keys.take("cwd", str),
             home=keys.take("home", str),

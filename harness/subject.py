@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from .errors import UsageError
+from .invariant import Invariant, parse_invariant
 from .recording import AnyClient, ClientCommand, ClientFunction, InputFile, client_from_json
 from .schedule import FRESH as FRESH
 from .schedule import RESTARTED as RESTARTED
@@ -43,10 +44,11 @@ class TrialPlan:
     signal that ends a service whose clients have ended. A *policy* other than `default` draws who
     goes next, from *policy_seed* or, unless that is given, the schedule's seed; *depth* and
     *length* are for `pct`. *decisions*: the result says where there was a choice, with *conflicts*
-    also where it may matter. *inputs* are laid into the view first. Paths: *cwd* and *home* of the
-    host; *bind* shown, *write* let through. *debug*: all programs of the trial read the runner's
-    standard input, not only the first. *coverage*: the lines of its functions are measured, for
-    this directory of the host; "" measures and keeps nothing, None does not measure.
+    also where it may matter. *invariants* are watched. *inputs* are laid into the view first.
+    Paths: *cwd* and *home* of the host; *bind* shown, *write* let through. *debug*: all programs of
+    the trial read the runner's standard input, not only the first. *coverage*: the lines of its
+    functions are measured, for this directory of the host; "" measures and keeps nothing, None does
+    not measure.
     """
 
     command: tuple[str, ...] = ()
@@ -70,6 +72,7 @@ class TrialPlan:
     length: int = 1
     decisions: bool = False
     conflicts: bool = False
+    invariants: tuple[Invariant, ...] = ()
     inputs: tuple[InputFile, ...] = ()
     bind: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
@@ -87,6 +90,11 @@ class TrialPlan:
         names = [client.name for client in self.clients]
         if len(set(names)) < len(names) or {SERVICE, FRESH, RESTARTED} & set(names):
             raise UsageError(f"two commands have the same role: {', '.join(names)}")
+        if self.invariants and self.schedule.mode == "free":
+            raise UsageError(
+                f"invariant {self.invariants[0]}: in free mode nobody stands still to be looked "
+                "at; leave it out, or the mode"
+            )
         for path in (self.cwd, self.home, *self.bind, *self.write, self.coverage or "/"):
             if not os.path.isabs(path):
                 raise UsageError(f"{path!r} is not an absolute path")
@@ -156,6 +164,7 @@ class TrialPlan:
             "length": self.length,
             "decisions": self.decisions,
             "conflicts": self.conflicts,
+            "invariants": [one.to_json() for one in self.invariants],
             "inputs": [file.to_json() for file in self.inputs],
             "bind": list(self.bind),
             "write": list(self.write),
@@ -178,6 +187,7 @@ class TrialPlan:
             python_path=tuple(plain.pop("python_path")),
             stdin=None if stdin is None else stdin.encode("latin-1"),
             schedule=Schedule.from_json(plain.pop("schedule")),
+            invariants=tuple(Invariant.from_json(one) for one in plain.pop("invariants")),
             inputs=tuple(InputFile.from_json(file) for file in plain.pop("inputs")),
             bind=tuple(plain.pop("bind")),
             write=tuple(plain.pop("write")),
@@ -295,10 +305,12 @@ class Subject:
         deadline_s: float = DEADLINE_S,
         step_limit: int = STEP_LIMIT,
         policy: Policy = "default",
+        invariants: str | Invariant | Sequence[str | Invariant] = (),
         **named: ClientLike,
     ) -> TrialPlan:
         """The plan of one trial of it, with *clients* as the roles client/0, client/1 and so on,
-        and the *named* ones as client/NAME."""
+        and the *named* ones as client/NAME. *invariants* are as on the command line,
+        `descriptors(service) <= 8`, or values."""
         every = {str(number): client for number, client in enumerate(clients)} | named
         made = tuple(_client(f"client/{name}", client) for name, client in every.items())
         environment = {
@@ -325,8 +337,14 @@ class Subject:
             step_limit=step_limit,
             schedule=schedule or Schedule(),
             policy=policy,
+            invariants=_invariants(invariants),
             bind=self.bind,
         )
+
+
+def _invariants(given: str | Invariant | Sequence[str | Invariant]) -> tuple[Invariant, ...]:
+    several = (given,) if isinstance(given, str | Invariant) else given
+    return tuple(parse_invariant(one) if isinstance(one, str) else one for one in several)
 
 
 _SEARCHED = "/usr/local/bin:/usr/bin:/bin"

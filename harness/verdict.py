@@ -10,6 +10,7 @@ from typing import Literal, Self, cast
 from harness.calls import signal_name
 from harness.errors import RecordingError
 from harness.history import Operation, describe_history
+from harness.invariant import Broken
 from harness.schedule import check_role
 from harness.strict import (
     Keys,
@@ -167,6 +168,7 @@ class Outcome:
     fault of the schedule: how often it fired, and how many calls its trigger counted. *not_applied*
     are the indexes of the switches whose task could not run. *history* is what the clients did and
     saw.
+    *broken* are the invariants that did not hold at some moment, for each role the first time.
     *weakened* is what could not be held still, and may differ from run to run. *report* says who
     waited for what when the trial did not end by itself."""
 
@@ -183,6 +185,7 @@ class Outcome:
     not_applied: tuple[int, ...] = ()
     history: tuple[Operation, ...] = ()
     weakened: tuple[Weakness, ...] = ()
+    broken: tuple[Broken, ...] = ()
     report: str = ""
 
     def __post_init__(self) -> None:
@@ -221,6 +224,7 @@ class Outcome:
         said += [f"stdout {self.stdout.describe()}, stderr {self.stderr.describe()}"]
         said += [change.describe() for change in self.files]
         said += [f"{role} was left running" for role in self.leftovers]
+        said += [one.describe() for one in self.broken]
         return "; ".join(said)
 
     def _describe_end(self) -> str:
@@ -244,13 +248,15 @@ class Outcome:
             "not_applied": list(self.not_applied),
             "history": [operation.to_json() for operation in self.history],
             "weakened": [weakness.to_json() for weakness in self.weakened],
+            **({"broken": [one.to_json() for one in self.broken]} if self.broken else {}),
             "report": self.report,
         }
 
     @classmethod
     def from_json(cls, obj: object, where: str = "outcome") -> Self:
         names = "end status stdout stderr clients files leftovers fired seen not_applied"
-        keys = Keys(obj, where, RecordingError, f"{names} one_process? history weakened? report")
+        more = "one_process? history weakened? broken? report"
+        keys = Keys(obj, where, RecordingError, f"{names} {more}")
         return keys.make(
             cls,
             end=cast(End, keys.take("end", str)),
@@ -266,6 +272,7 @@ class Outcome:
             not_applied=keys.take_all("not_applied", int),
             history=keys.read_all("history", Operation.from_json),
             weakened=keys.read_all("weakened", Weakness.from_json),
+            broken=keys.read_all("broken", Broken.from_json),
             report=keys.take("report", str),
         )
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..errors import HarnessError, in_short
+from ..errors import HarnessError, UsageError, in_short
 from ..oracle import Oracle, judged_by
-from ..schedule import RESTARTED
+from ..schedule import RESTARTED, role_matches
 from ..subject import TrialPlan
-from ..trace import Event
+from ..trace import NO_ROLE, Event, Trace
 from ..verdict import Outcome
 from ..weakness import in_few
 from .pool import Pool
@@ -20,10 +20,21 @@ _DETAIL_MAX = 300  # characters
 _MARKS = frozenset({"phase"})
 
 
+def without_a_role(plan: TrialPlan, trace: Trace) -> str:
+    """Which invariant of *plan* means nobody in *trace*, and whom it could mean; empty: none."""
+    roles = {event.role for event in trace.events if event.role != NO_ROLE}
+    for one in plan.invariants:
+        if not any(role_matches(one.role, role) for role in {*roles, *plan.roots}):
+            return f"invariant {one}: no such role; there were {', '.join(sorted(roles))}"
+    return ""
+
+
 def check_passes(plan: TrialPlan, first: TrialResult, oracles: Sequence[Oracle] = ()) -> None:
     """Raise `HarnessError` unless *first*, the run of *plan* without faults, is judged to pass."""
     verdict = judged_by(oracles, plan.roots[0], first.outcome)
     if verdict.status == "PASS":
+        if unmet := without_a_role(plan, first.trace):
+            raise UsageError(unmet)
         return
     detail = _shown(verdict.findings[0].detail) if verdict.findings else ""
     raise HarnessError(

@@ -31,6 +31,7 @@ from .._supervisor.state import Trial
 from .._supervisor.stuck import report
 from .._supervisor.tasks import IDLE
 from .._supervisor.template import Template
+from .._supervisor.watching import Watch
 from ..calls import signal_number
 from ..errors import RunnerError
 from ..history import history_of
@@ -194,11 +195,21 @@ def _supervised(
     )
     decisions = Decisions(touches if plan.conflicts else None) if plan.decisions else None
     scheduler = Scheduler(plan.schedule.switches, policy, decisions)
+    watch = Watch(trial, plan.invariants) if plan.invariants else None
     _weaken(plan, trial)
     if plan.schedule.mode == "controlled":
         trial.in_real_time = share_one_processor(world.pid, plan.cpu)
         outside = plan.host_network or _is_outside(plan)
-        run_controlled(trial, intake, answers, phases, scheduler, limits, outside_may_act=outside)
+        run_controlled(
+            trial,
+            intake,
+            answers,
+            phases,
+            scheduler,
+            limits,
+            outside_may_act=outside,
+            watch=watch,
+        )
     else:
         run_free(trial, intake, answers, phases, limits)
     if trial.ended == "cancelled":
@@ -232,6 +243,7 @@ def _supervised(
         not_applied=tuple(scheduler.not_applied()),
         history=history_of(trace),
         weakened=tuple(trial.weaknesses.found),
+        broken=() if watch is None else tuple(watch.broken),
         report=waits,
     )
     schedule = plan.schedule

@@ -9,6 +9,7 @@ from typing import NoReturn
 from .._engine.explore import ExploreResult
 from .._engine.explore import explore as explore_
 from .._engine.strategies import BOUND
+from ..invariant import Invariant
 from ..oracle import Oracle
 from ..report.explore import block, summary, unclear
 from ..schedule import FaultAt, parse_fault_at
@@ -32,6 +33,7 @@ class Explore(Fixture):
         seed: int = 0,
         jobs: int | None = None,
         oracles: Sequence[Oracle] = (),
+        invariants: str | Invariant | Sequence[str | Invariant] = (),
         recovers: bool = True,
         deadline_s: float = DEADLINE_S,
         step_limit: int = STEP_LIMIT,
@@ -45,9 +47,15 @@ class Explore(Fixture):
         *strategy*, *bound*, *trials* and *seed* are as those of `harness explore`. *faults* are in
         each trial; of *kinds*, which are as those of `harness sweep`, up to two are drawn. It ends
         after *budget_s* seconds, shrinking included. *jobs* trials run at once. *oracles* of yours
-        judge too."""
+        judge too; *invariants* must hold at every moment."""
         __tracebackhide__ = True
-        more = dict(named, recovers=recovers, deadline_s=deadline_s, step_limit=step_limit)
+        more = dict(
+            named,
+            invariants=invariants,
+            recovers=recovers,
+            deadline_s=deadline_s,
+            step_limit=step_limit,
+        )
         plan = self._or_end(lambda: self._plan(subject, clients, **more))
         names = self._or_end(lambda: names_of(oracles))
         words = kinds.split(",") if isinstance(kinds, str) else kinds

@@ -18,6 +18,7 @@ from .._engine.sweep_result import SweepResult
 from .._engine.trial import TrialResult
 from ..errors import HarnessError, MachineError, UsageError
 from ..history import Operation
+from ..invariant import Invariant
 from ..oracle import Oracle, judged_by
 from ..points import KINDS, PHASES
 from ..report.sweep import block, bug_report, cause, repeat, summary, unclear, weakened
@@ -145,6 +146,7 @@ class Trial(Fixture):
         schedule: Schedule | None = None,
         seed: int | None = None,
         oracles: Sequence[Oracle] = (),
+        invariants: str | Invariant | Sequence[str | Invariant] = (),
         recovers: bool = True,
         deadline_s: float = DEADLINE_S,
         step_limit: int = STEP_LIMIT,
@@ -159,8 +161,8 @@ class Trial(Fixture):
 
         *faults* are as on the command line, `service/0:write#2=ENOSPC`, or values; they come after
         those of *schedule*. From a *seed* is drawn who goes next, and what is random. *oracles* of
-        yours judge too. When the clients are done, one more is served, unless *recovers* is
-        false."""
+        yours judge too; *invariants* must hold at every moment. When the clients are done, one more
+        is served, unless *recovers* is false."""
         __tracebackhide__ = True
         plan, golden = self._or_end(
             lambda: self._prepared(
@@ -168,7 +170,13 @@ class Trial(Fixture):
                 clients,
                 _Asked(faults, schedule or Schedule(), seed),
                 oracles,
-                dict(named, recovers=recovers, deadline_s=deadline_s, step_limit=step_limit),
+                dict(
+                    named,
+                    invariants=invariants,
+                    recovers=recovers,
+                    deadline_s=deadline_s,
+                    step_limit=step_limit,
+                ),
             )
         )
         names = self._or_end(lambda: names_of(oracles))
@@ -286,6 +294,7 @@ class Sweep(Fixture):
         budget_s: float | None = None,
         jobs: int | None = None,
         oracles: Sequence[Oracle] = (),
+        invariants: str | Invariant | Sequence[str | Invariant] = (),
         recovers: bool = True,
         deadline_s: float = DEADLINE_S,
         step_limit: int = STEP_LIMIT,
@@ -301,9 +310,15 @@ class Sweep(Fixture):
         call on. *pairs*: a second thing goes wrong at each call that is there only after the first.
         *prune*: of calls after which the subject goes on alike not all are tried. *exitfirst*: the
         first finding ends it, and so do *budget_s* seconds. *jobs* trials run at once. *oracles* of
-        yours judge too."""
+        yours judge too; *invariants* must hold at every moment."""
         __tracebackhide__ = True
-        more = dict(named, recovers=recovers, deadline_s=deadline_s, step_limit=step_limit)
+        more = dict(
+            named,
+            invariants=invariants,
+            recovers=recovers,
+            deadline_s=deadline_s,
+            step_limit=step_limit,
+        )
         plan = self._or_end(lambda: self._plan(subject, clients, **more))
         names = self._or_end(lambda: names_of(oracles))
         words = faults.split(",") if isinstance(faults, str) else faults

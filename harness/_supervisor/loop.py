@@ -14,6 +14,7 @@ from .scheduler import Scheduler
 from .state import Trial
 from .stuck import may_wake_by_itself, sleeps_with_a_limit
 from .tasks import FREE, Task
+from .watching import Watch
 
 _IDLE_MS = 20.0
 _LOOK_AGAIN_MS = 1.0
@@ -38,11 +39,12 @@ def run_controlled(
     limits: Limits,
     *,
     outside_may_act: bool,
+    watch: Watch | None = None,
 ) -> None:
     """One task at a time: answer one, wait until nobody can run, choose the next.
 
     *outside_may_act*: a terminal, a pipe or a network beyond the trial may wake a task, so it is
-    never called stuck.
+    never called stuck. *watch* is shown each moment at which nobody can run.
     """
     end = limits.clock() + limits.deadline_ns
     phases.begin()
@@ -52,6 +54,8 @@ def run_controlled(
         quiet = still or wait_until_quiescent(trial, intake, lambda: limits.clock() > end)
         still = False
         trial.has_listened()
+        if watch is not None and quiet:
+            watch.look()
         if trial.is_over() or phases.advance():
             continue
         if not quiet or limits.clock() > end:
@@ -61,6 +65,8 @@ def run_controlled(
         elif candidates := _candidates(trial, answers):
             looked_again = False
             task = scheduler.choose(candidates)
+            if watch is not None:
+                watch.released(task)
             answers.release(task)
             is_kept = task.wait is not None or task.put_off is not None
             still = is_kept and not trial.disturbed
@@ -79,6 +85,8 @@ def run_controlled(
             intake.pump(min(_IDLE_MS, max(0.0, (end - limits.clock()) / 1e6)))
         elif not phases.give_up():
             trial.end("stuck")
+            if watch is not None:
+                watch.stuck()
 
 
 def _candidates(trial: Trial, answers: Answers) -> list[Task]:

@@ -29,6 +29,7 @@ from harness.fault import (
 )
 from harness.fingerprint import Fingerprint
 from harness.history import Operation, Reply, Result
+from harness.invariant import COUNT_MAX, Broken, Invariant
 from harness.recording import (
     ClientCommand,
     ClientFunction,
@@ -257,6 +258,23 @@ weaknesses = st.builds(
 )
 
 
+invariants = st.builds(
+    Invariant,
+    kind=st.sampled_from(["descriptors", "zombies"]),
+    role=role_patterns,
+    at_most=st.integers(0, COUNT_MAX),
+) | st.builds(
+    Invariant,
+    kind=st.just("waits"),
+    role=role_patterns,
+    at_most=st.integers(1, DURATION_MAX_NS),
+)
+
+broken = st.builds(
+    Broken, invariant=invariants, role=roles, event=st.integers(0, 10**9), found=any_text
+)
+
+
 @st.composite
 def outcomes(draw: st.DrawFn, faults: int | None = None, switches: int = 3) -> Outcome:
     """*faults* and *switches*: how many the schedule has."""
@@ -279,6 +297,7 @@ def outcomes(draw: st.DrawFn, faults: int | None = None, switches: int = 3) -> O
         not_applied=draw(_some(indexes)) if switches else (),
         history=draw(_some(operations)),
         weakened=draw(_some(weaknesses)),
+        broken=draw(_some(broken)),
         report=draw(any_text),
     )
 
@@ -344,6 +363,7 @@ def recordings(draw: st.DrawFn) -> Recording:
         coverage=draw(st.booleans()),
         python_path=draw(_some(os_text)),
         recovers=draw(st.booleans()),
+        invariants=draw(_some(invariants)),
         clients=draw(
             st.lists(clients, max_size=2, unique_by=lambda client: client.name).map(tuple)
         ),
