@@ -73,7 +73,7 @@ class Watch:
         number = count(task) if mine else 0
         for one in mine:
             if number > one.at_most:
-                self._break(one, role, f"{number} {kind}")
+                self._break(one, role, f"{number} {kind if number > 1 else kind[:-1]}")
 
     def _look_at_waits(self, *, for_ever: bool = False) -> None:
         trial = self._trial

@@ -9,7 +9,7 @@ from harness._pytest.fixtures import Trial
 from harness.histories import exactly_one_reply, own_reply
 from scenarios.forking_service.properties import few, seeds
 from scenarios.forking_service.service import SERVICE
-from scenarios.forking_service.workloads import TOGETHER, tells_its_status
+from scenarios.forking_service.workloads import TOGETHER, comes_again, tells_its_status
 
 
 @few
@@ -23,3 +23,15 @@ def test_each_is_served_as_if_it_were_alone(trial: Trial, names: list[str], seed
 def test_each_has_one_status_and_it_is_its_own_childs(trial: Trial, seed: int) -> None:
     clients = [partial(tells_its_status, code=code) for code in (1, 2, 3)]
     trial(SERVICE, *clients, seed=seed, oracles=[exactly_one_reply, own_reply])
+
+
+#: What the service has open without a child, and more for each.
+_OWN, _EACH = 7, 4
+
+
+@few
+@given(seed=seeds)
+def test_what_it_has_for_a_child_is_gone_with_it(trial: Trial, seed: int) -> None:
+    clients = [partial(comes_again, times=3)] * 2
+    most = [f"descriptors(service) <= {_OWN + 2 * _EACH}", "zombies(service) <= 2"]
+    trial(SERVICE, *clients, seed=seed, invariants=most)

@@ -202,6 +202,12 @@ def tells_its_status(client: Client, code: int) -> None:
                 asked.reply(os.waitstatus_to_exitcode(int(status)))
 
 
+def comes_again(client: Client, times: int) -> None:
+    """Have one child after the other."""
+    for _ in range(times):
+        runs(client, stdout="It sure does!\n", is_alone=False)
+
+
 def has_two(client: Client) -> None:
     """Have two children at once, and hear the first one's connection end before the second ends."""
     with client.invoke("two"), client.connect(SOCKET) as connection:
