@@ -13,6 +13,7 @@ from .errors import HarnessError, printable
 
 T = TypeVar("T")
 _EVERY_S, _EVERY_ON_TERMINAL_S = 5.0, 0.1
+_STARTTIME = 19  # of the fields that follow the command's name
 _TO_LINE_START, _CLEAR = "\r", "\x1b[K"
 OUTPUTS = {1: "standard output", 2: "standard error"}
 
@@ -52,6 +53,17 @@ def give_up(fd: int) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, fd)
     os.close(null)
+
+
+def left_of(budget_s: float | None) -> float | None:
+    """What is left of a budget that began when this process did, in seconds. Source:
+    proc_pid_stat(5), the field `starttime`."""
+    if budget_s is None:
+        return None
+    with open("/proc/self/stat", "rb") as file:
+        ticks = int(file.read().rpartition(b") ")[2].split()[_STARTTIME])
+    began = ticks / os.sysconf("SC_CLK_TCK")
+    return max(0.0, budget_s - (time.clock_gettime(time.CLOCK_BOOTTIME) - began))
 
 
 class Teller(Generic[T]):

@@ -10,7 +10,7 @@ import sys
 
 from ._engine.explore import ExploreResult, explore
 from ._engine.strategies import BOUND
-from .console import Teller, print_lines, say
+from .console import Teller, left_of, print_lines, say
 from .planning import oracle_named, plan_to_repeat
 from .report.explore import block, progress, summary, to_json, unclear
 from .schedule import parse_fault_at
@@ -34,7 +34,7 @@ def act(options: argparse.Namespace) -> int:
             faults=[parse_fault_at(text, plan.roots[0]) for text in options.fault],
             seed=options.seed,
             trials_max=options.trials,
-            budget_s=options.budget,
+            budget_s=left_of(options.budget),
             jobs=options.jobs or len(os.sched_getaffinity(0)),
             oracles=oracles,
             on_progress=teller,

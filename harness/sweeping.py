@@ -9,7 +9,7 @@ import sys
 
 from ._engine.sweep import sweep
 from ._engine.sweep_result import SweepResult
-from .console import Teller, print_lines, say
+from .console import Teller, left_of, print_lines, say
 from .planning import oracle_named, plan_to_repeat
 from .points import KINDS
 from .report.sweep import block, progress, summary, to_json, unclear, weakened
@@ -35,7 +35,7 @@ def act(options: argparse.Namespace) -> int:
             pairs=options.pairs,
             prune=options.prune,
             exitfirst=options.exitfirst,
-            budget_s=options.budget,
+            budget_s=left_of(options.budget),
             oracles=oracles,
             on_progress=teller,
         )

@@ -21,7 +21,7 @@ from ..schedule import FaultAt, Schedule
 from ..subject import TrialPlan
 from ..verdict import Finding, Outcome, Verdict
 from .coverage import Coverage, grams
-from .golden import golden_in
+from .golden import golden_in_some_order
 from .pool import Answer, Pool
 from .record import record
 from .shrink import Aim, Identity, Shrunk, identity_of, shrink
@@ -183,15 +183,17 @@ def explore(
 ) -> ExploreResult:
     """Try orders of events, and judge each trial by the golden run.
 
-    *plan* is the trial without faults; it must pass, and go the same way twice. *strategy* is one
-    of `strategies.NAMES`; *bound* is for `bounded`, `delay` and `mixed`. Each trial has *faults*,
-    and up to two drawn from all that *kinds* (words of `points.faults_at`) mean in the golden run.
-    It ends after *trials_max* trials, TRIALS unless a budget is given, or when *budget_s* seconds
-    have passed by *clock*, shrinking included, or when there is no other order. *jobs*, *cpus*,
-    *pool* and *store* as in sweep(). A KeyboardInterrupt ends it early, and is part of the result.
+    *plan* is the trial without faults; it must pass in the ordinary order, or else in some other,
+    and go the same way twice. *strategy* is one of `strategies.NAMES`; *bound* is for `bounded`,
+    `delay` and `mixed`. Each trial has *faults*, and up to two drawn from all that *kinds* (words
+    of `points.faults_at`) mean in the golden run. It ends after *trials_max* trials, TRIALS unless
+    a budget is given, or when *budget_s* seconds have passed by *clock*, shrinking included, or
+    when there is no other order. *jobs*, *cpus*, *pool* and *store* as in sweep(). A
+    KeyboardInterrupt ends it early, and is part of the result.
 
-    Raises `HarnessError` when the golden run does not pass or does not repeat, `UsageError` when
-    *kinds* mean nothing in it, `MachineError` where no trial can be held.
+    Raises `HarnessError` when the golden run does not pass, does not repeat, or has not ended
+    within the budget, `UsageError` when *kinds* mean nothing in it, `MachineError` where no trial
+    can be held.
     """
     began = clock()
     if plan.schedule.mode == "free":
@@ -201,7 +203,7 @@ def explore(
     until = None if budget_s is None else began + budget_s
     words = check_kinds(kinds) if kinds else ()
     with contextlib.nullcontext(pool) if pool else Pool(jobs, cpus) as pool:
-        golden = golden_in(pool, replace(plan, decisions=True), oracles)
+        golden = golden_in_some_order(pool, replace(plan, decisions=True), oracles, until, clock)
         drawn = _drawn(plan, golden, words)
         chosen = strategy_named(
             strategy,

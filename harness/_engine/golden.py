@@ -3,10 +3,11 @@ by it. Each thing that does not is an error that says what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..errors import HarnessError, UsageError, in_short
+from ..errors import HarnessError, RunnerError, UsageError, in_short
 from ..oracle import Oracle, judged_by
 from ..schedule import RESTARTED, role_matches
 from ..subject import TrialPlan
@@ -18,6 +19,8 @@ from .trial import TrialResult
 
 _DETAIL_MAX = 300  # characters
 _MARKS = frozenset({"phase"})
+_OTHERS = 16  # orders that are tried where the ordinary one fails
+_ENDS_SOON = frozenset({"exited", "stuck"})
 
 
 def without_a_role(plan: TrialPlan, trace: Trace) -> str:
@@ -62,17 +65,64 @@ def golden_of(
     return replace(first, outcome=replace(first.outcome, fired=(), seen=()))
 
 
-def golden_in(pool: Pool, plan: TrialPlan, oracles: Sequence[Oracle] = ()) -> TrialResult:
+def golden_in(
+    pool: Pool,
+    plan: TrialPlan,
+    oracles: Sequence[Oracle] = (),
+    until: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> TrialResult:
     """The run of *plan* in which nothing goes wrong, run twice in *pool*: it passes, and goes the
-    same way twice. Raises `HarnessError` when it does not, or cannot run."""
+    same way twice. Raises `HarnessError` when it does not, cannot run, or has not ended when it is
+    *until* by *clock*."""
+    first, second = _run(pool, [plan, plan], until, clock)
+    check_passes(plan, first, oracles)
+    return golden_of(plan, first, second, oracles)
+
+
+def golden_in_some_order(
+    pool: Pool,
+    plan: TrialPlan,
+    oracles: Sequence[Oracle] = (),
+    until: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> TrialResult:
+    """As golden_in(), but where the ordinary order of events fails, the first of some others that
+    does not: then it is the ordinary one that breaks something. Raises the `HarnessError` of the
+    ordinary one when all fail."""
+    first, second = _run(pool, [plan, plan], until, clock)
+    try:
+        check_passes(plan, first, oracles)
+    except UsageError:
+        raise
+    except HarnessError:
+        others = [
+            replace(plan, policy="pct", policy_seed=seed, length=max(1, len(first.decisions)))
+            for seed in range(_OTHERS if first.outcome.end in _ENDS_SOON and first.decisions else 0)
+        ]
+        for result in _run(pool, others, until, clock):
+            if judged_by(oracles, plan.roots[0], result.outcome).status == "PASS":
+                schedule = replace(plan.schedule, switches=result.schedule.switches)
+                return golden_in(pool, replace(plan, schedule=schedule), oracles, until, clock)
+        raise
+    return golden_of(plan, first, second, oracles)
+
+
+def _run(
+    pool: Pool, plans: Sequence[TrialPlan], until: float | None, clock: Callable[[], float]
+) -> list[TrialResult]:
+    """What the plans gave, in their order."""
     runs = []
-    for _, answer in sorted(pool.run([(0, plan), (1, plan)]), key=lambda each: each[0]):
+    answers = pool.run(enumerate(plans), until, clock)
+    for _, answer in sorted(answers, key=lambda each: each[0]):
+        if isinstance(answer, RunnerError) and until is not None and clock() >= until:
+            raise HarnessError(
+                "the budget was over before the program had run without any fault; give it more"
+            ) from None
         if isinstance(answer, HarnessError):
             raise answer
         runs.append(answer)
-    first, second = runs
-    check_passes(plan, first, oracles)
-    return golden_of(plan, first, second, oracles)
+    return runs
 
 
 # ---- What fails ----------------------------------------------------------------------------------

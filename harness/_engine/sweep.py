@@ -65,18 +65,20 @@ def sweep(
     of calls after which the program goes on alike not all are tried. *exitfirst*: the first finding
     ends it. *jobs* trials run at once, on *cpus* in turn (all that we may use, unless given), or in
     *pool*, which is of no use any more when an error is raised or the sweep was interrupted.
-    *budget_s* bounds the time by *clock* in seconds, but for the golden run: what runs then is
-    given up. What is found is recorded in the directory *store*; None: nowhere. A KeyboardInterrupt
-    ends it early, and is part of the result.
+    *budget_s* bounds the time by *clock* in seconds: what runs then is given up. What is found is
+    recorded in the directory *store*; None: nowhere. A KeyboardInterrupt ends it early, and is part
+    of the result.
 
-    Raises `HarnessError` when the golden run does not pass or does not repeat, `UsageError` when
-    there is no fault point, `MachineError` where no trial can be held.
+    Raises `HarnessError` when the golden run does not pass, does not repeat, or has not ended
+    within the budget, `UsageError` when there is no fault point, `MachineError` where no trial can
+    be held.
     """
     began = clock()
     words = check_kinds(kinds)
     pattern = f"{plan.roots[0]}**" if roles is None else roles
     with contextlib.nullcontext(pool) if pool else Pool(jobs, cpus) as pool:
-        golden = golden_in(pool, _watching(plan, pattern, calls), oracles)
+        until = None if budget_s is None else began + budget_s
+        golden = golden_in(pool, _watching(plan, pattern, calls), oracles, until, clock)
         there = points(golden.trace, pattern, calls, phases)
         cases = cases_of(there, words)
         if not cases:
@@ -87,7 +89,6 @@ def sweep(
             if on_progress is not None:
                 on_progress(_progress(tally, clock() - began))
 
-        until = None if budget_s is None else began + budget_s
         trials = Trials(
             plan, pool, tally, until=until, exitfirst=exitfirst, clock=clock, ended=show
         )

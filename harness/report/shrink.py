@@ -22,7 +22,7 @@ def causes(schedule: Schedule, trace: Trace) -> list[str]:
     said = [cause(at) for at in schedule.faults]
     said += [limit.describe() for limit in schedule.limits]
     said += [_handover(switch, trace) for switch in schedule.switches]
-    return said or ["nothing goes wrong"]
+    return said or ["nothing goes wrong, and everybody goes in the ordinary order"]
 
 
 def _handover(switch: Switch, trace: Trace) -> str:

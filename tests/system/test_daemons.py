@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.system.support import PYTHON, Completed, harness
+from tests.system.support import PYTHON, Completed, harness, one_line
 
 SERVER = """\
 import os, socket
@@ -34,6 +34,7 @@ except OSError as error:
 print(connection.recv(100).decode(), end="")
 """
 RACY = "{python} server.py; {python} client.py || echo nobody is there"
+FAILS = "{python} server.py; exec {python} client.py"
 RIGHT = "{python} server.py; until {python} client.py; do sleep 1; done"
 
 
@@ -50,6 +51,25 @@ def test_whether_the_result_depends_on_who_is_first_is_found(tmp_path: Path) -> 
     assert "FAIL main: exits 0 with another output" in done.stdout
     assert re.search(r"main/\S+ goes before main/\S+: ", done.stdout), done
     assert "shrunk: 0 faults and 1 switch" in done.stdout
+
+
+def test_a_script_that_fails_in_the_ordinary_order_is_judged_by_one_that_does_not(
+    tmp_path: Path,
+) -> None:
+    done = explored(tmp_path, FAILS, "--trials", "1")
+    assert done.returncode == 1, done
+    first, cause, golden, *_ = done.stdout.splitlines()
+    assert first == "FAIL main: exits 7"
+    assert cause == "  nothing goes wrong, and everybody goes in the ordinary order"
+    assert golden == "  the golden run exits 0"
+    again = harness("replay", "latest", cwd=tmp_path)
+    assert again.stdout.splitlines()[-1] == "REPRODUCED: main: exits 7"
+
+
+def test_a_script_that_fails_in_every_order_cannot_be_explored(tmp_path: Path) -> None:
+    done = explored(tmp_path, "{python} server.py & exit 7")
+    assert done.returncode == 2, done
+    assert one_line(done.stderr).startswith("without any fault it fails already"), done
 
 
 def test_who_waits_for_the_server_passes_with_the_count_of_orders(

@@ -10,11 +10,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness._engine.sweep import sweep as run_sweep
+from harness._engine.sweep_result import Progress
+from harness.verdict import Outcome
 from tests.system.support import (
     PYTHON,
     Completed,
@@ -22,7 +26,9 @@ from tests.system.support import (
     harness,
     needs,
     one_line,
+    plan,
     processes_with,
+    python,
 )
 
 SUMMARY = re.compile(
@@ -206,12 +212,27 @@ def test_the_numbers_of_an_exhaustive_sweep_add_up(folder: Path) -> None:
     assert calls <= {"main:read", "main:write", "main:openat"}
 
 
-def test_a_budget_leaves_out_and_says_so(folder: Path) -> None:
-    done = sweep(folder, "careful.py", "--budget", "1ms", "--format", "json")
-    told = json.loads(done.stdout)
-    assert (done.returncode, told["complete"], told["trials"]) == (0, False, 0)
-    assert {kind["tried"] for kind in told["kinds"]} == {0}
-    assert all(kind["left_out"] + kind["not_applicable"] == told["calls"] for kind in told["kinds"])
+def test_a_budget_leaves_out_and_says_so() -> None:
+    """A second has passed each time that a trial has ended."""
+    ended = list[Progress]()
+    result = run_sweep(
+        plan("/bin/true"),
+        budget_s=7.0,
+        clock=lambda: float(len(ended)),
+        on_progress=ended.append,
+        store=None,
+    )
+    assert 7 <= result.trials < 12, "what runs then is given up"
+    assert not result.complete
+    assert sum(kind.trials for kind in result.kinds) == result.trials
+    assert all(kind.left_out for kind in result.kinds if kind.kind.startswith("crash"))
+
+
+@pytest.mark.parametrize("command", ["sweep", "explore"])
+def test_a_budget_is_for_the_runs_without_a_fault_too(folder: Path, command: str) -> None:
+    done = harness(command, "-q", "--budget", "1ms", "--", "true", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert one_line(done.stderr).startswith("the budget was over before the program had run")
 
 
 def test_what_lasts_is_tried_too_and_finds_who_tries_only_once_more(folder: Path) -> None:
@@ -288,16 +309,31 @@ def test_the_first_finding_ends_it_if_so_asked(folder: Path) -> None:
     assert (told["findings"], told["trials"]) == (again["findings"], again["trials"])
 
 
-def test_a_budget_gives_up_the_trial_that_runs(folder: Path) -> None:
-    """Else it would end only with the deadline, which is in two hours."""
-    (folder / "sleeps.py").write_text(
-        "import os\ntry:\n    os.write(1, b'x')\nexcept OSError:\n    while True: pass\n"
+def test_a_budget_gives_up_the_trial_that_runs() -> None:
+    """Else it would end only with the deadline, which is in two hours. Half a second is left when
+    the run without a fault has been judged for the second time."""
+    judged = list[float]()
+
+    def clock() -> float:
+        return 9.5 + time.monotonic() - judged[0] if judged else 0.0
+
+    def judge(outcome: Outcome, golden: Outcome | None) -> list[str]:
+        if golden is not None:
+            judged.append(time.monotonic())
+        return []
+
+    code = "import os\ntry:\n    os.write(1, b'x')\nexcept OSError:\n    while True: pass\n"
+    result = run_sweep(
+        plan(*python(code), deadline_s=7200.0, step_limit=999999999),
+        kinds=("ENOSPC",),
+        calls="write",
+        budget_s=10.0,
+        clock=clock,
+        oracles=(judge,),
+        store=None,
     )
-    options = ("--calls", "write", "--faults", "space", "--deadline", "2h", "--steps", "999999999")
-    done = sweep(folder, "sleeps.py", *options, "--budget", "2s", "--format", "json", "-j2")
-    told = json.loads(done.stdout)
-    assert (done.returncode, told["trials"], told["inconclusive"]) == (0, 0, []), done
-    assert [kind["left_out"] for kind in told["kinds"]] == [1]
+    assert (result.trials, result.findings, result.inconclusive) == (0, (), ())
+    assert [kind.left_out for kind in result.kinds] == [1]
 
 
 # ---- What cannot be swept ------------------------------------------------------------------------
