@@ -221,5 +221,79 @@ IN_PLACE = (
 SOCAT_TWICE = replace(SOCAT, name="socat-twice", clients=(_echo("a"), _echo("b")))
 HTTP_TWICE = replace(HTTP, name="http-twice", clients=(_fetch("a"), _fetch("b")))
 
+
+# In what everybody uses something was found once; each has a recording of it.
+
+_STAMPED = "touch -d @0 data; exec"  # what lies in an archive has the time of its file
+_SQLITE, _PERL = {"sqlite3": "sqlite3"}, {"perl": "perl"}
+FOUND = (
+    Subject(
+        name="perl-in-place",
+        command=("perl", "-i", "-pe", "s/line/row/", "data"),
+        needs=_PERL,
+        files=_DATA,
+    ),
+    Subject(
+        name="perl-filter",
+        command=("perl", "-ne", "print if /7/", "data"),
+        needs=_PERL,
+        files=_DATA,
+    ),
+    Subject(
+        name="sqlite3",
+        command=("sqlite3", ":memory:", "select 6 * 7"),
+        needs=_SQLITE,
+    ),
+    Subject(
+        name="zip",
+        command=_shell(f"{_STAMPED} zip -qX z.zip data"),
+        needs={"zip": "zip", "dash": "dash"},
+        files=_DATA,
+    ),
+    Subject(
+        name="xargs",
+        command=("xargs", "-a", "data", "echo"),
+        needs={"xargs": "findutils"},
+        files=_DATA,
+    ),
+    Subject(
+        name="openssl",
+        command=("openssl", "sha256", "data"),
+        needs={"openssl": "openssl"},
+        files=_DATA,
+    ),
+    Subject(
+        name="curl",
+        command=("curl", "-sS", "file:///trial/data"),
+        needs={"curl": "curl"},
+        files=_DATA,
+    ),
+    Subject(
+        name="busybox",
+        command=("busybox", "sort", "data"),
+        needs={"busybox": "busybox-static"},
+        files=_DATA,
+    ),
+    Subject(
+        name="tail",
+        command=("tail", "-n", "1", "data"),
+        needs={"tail": _COREUTILS},
+        files=_DATA,
+    ),
+    Subject(name="tac", command=("tac", "data"), needs={"tac": _COREUTILS}, files=_DATA),
+    Subject(
+        name="tar-names",
+        command=("tar", "-c", "-f", "a.tar", "--mtime=@0", "data"),
+        needs={"tar": "tar"},
+        files=_DATA,
+    ),
+    Subject(
+        name="ls",
+        command=("ls", "-l", "--time-style=+", "data"),
+        needs={"ls": _COREUTILS},
+        files=_DATA,
+    ),
+)
+
 FILTERS = (SORT, CP, TEE, DD, MV, GZIP, SED, TAR, PIPELINE, PIPEFAIL)
 SERVICES = (PREFORK, SOCAT, HTTP)

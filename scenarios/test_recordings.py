@@ -17,7 +17,7 @@ from scenarios.subjects import Subject
 
 RECORDINGS = sorted(Path(__file__).with_name("recordings").glob("*.json"))
 SUBJECTS = {one.name: one for one in vars(subjects).values() if isinstance(one, Subject)} | {
-    one.name: one for one in subjects.IN_PLACE
+    one.name: one for one in (*subjects.IN_PLACE, *subjects.FOUND)
 }
 
 
