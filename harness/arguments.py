@@ -284,6 +284,7 @@ def _add_sweep(commands: Any, act: Act) -> None:
         help="of calls after which it goes on alike do not try all; without it, each is tried",
     )
     _add_oracle(add)
+    _add_may_differ(add)
     add("-x", "--exitfirst", action="store_true", help="end with the first finding")
     add("--budget", type=_duration, metavar="TIME", help="end after this time, with what was found")
     _add_jobs(add)
@@ -331,6 +332,7 @@ def _add_explore(commands: Any, act: Act) -> None:
         help="draw up to two faults of these kinds for each trial, as for sweep",
     )
     _add_oracle(add)
+    _add_may_differ(add)
     add(
         "--trials",
         type=_positive,
@@ -364,6 +366,17 @@ def _add_shrink(commands: Any, act: Act) -> None:
     add("-q", "--quiet", action="store_true", help="do not say how far it is")
     add("name", type=_file, metavar="ID|FILE|latest")
     shrink.set_defaults(act=act)
+
+
+def _add_may_differ(add: Callable[..., Any]) -> None:
+    add(
+        "--may-differ",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="what matches it, in a line of its output and files or in a name, is not compared "
+        "(repeatable); a line that it matches whole need not be there",
+    )
 
 
 def _add_jobs(add: Callable[..., Any]) -> None:

@@ -13,6 +13,7 @@ from ._engine.strategies import BOUND
 from .console import Teller, left_of, print_lines, say
 from .planning import oracle_named, plan_to_repeat
 from .report.explore import block, progress, summary, to_json, unclear
+from .report.sweep import may_differ
 from .schedule import parse_fault_at
 from .subject import TrialPlan
 
@@ -56,4 +57,4 @@ def _print(result: ExploreResult, plan: TrialPlan, options: argparse.Namespace) 
         print_lines([json.dumps(to_json(result, plan))])
         return
     lines = [line for found in result.findings for line in block(found, options.oracle)]
-    print_lines([*lines, *unclear(result), summary(result)])
+    print_lines([*lines, *unclear(result), *may_differ(result.golden), summary(result)])

@@ -29,6 +29,7 @@ from .served import (
     statuses,
 )
 from .strict import type_name
+from .usual import as_usual
 from .verdict import FileChange, Finding, Outcome, Verdict
 from .verdict import status_in_words as status_in_words
 
@@ -61,10 +62,12 @@ def judged_by(
 ) -> Verdict:
     """As judge(), with what *oracles* find besides, unless the trial did not end: then there is
     nothing whole to be judged. An oracle that raises makes the verdict INCONCLUSIVE; what the
-    others find stands, so that with a finding it is FAIL."""
+    others find stands, so that with a finding it is FAIL. What may differ from *golden* is not held
+    against it, but *oracles* are shown all of it."""
     found: list[Finding] = []
     broken: list[str] = []
-    own = _own(root, outcome, golden, schedule)
+    usual = outcome if golden is None else as_usual(outcome, golden)
+    own = _own(root, usual, golden, schedule)
     theirs = [(_name_of(oracle), _ask(oracle, outcome, golden)) for oracle in oracles]
     for name, ask in own if outcome.end in _ENDS else [*own, *theirs]:
         try:

@@ -48,7 +48,11 @@ def plan_to_repeat(options: argparse.Namespace) -> TrialPlan:
     stdin = _whole_stdin() if options.stdin is None else _stdin_file(options.stdin, recorded=True)
     limits = tuple(parse_limit(text, _root(options)) for text in options.limit)
     plan = _plan(
-        options, schedule=Schedule(limits=limits), stdin=stdin, recovers=bool(options.client)
+        options,
+        schedule=Schedule(limits=limits),
+        stdin=stdin,
+        recovers=bool(options.client),
+        may_differ=tuple(options.may_differ),
     )
     # A module that cannot be read is compiled, and what was compiled is written: no matter of the
     # subject's.

@@ -18,6 +18,7 @@ from .recording import AnyClient, ClientCommand, ClientFunction, InputFile, clie
 from .schedule import FRESH as FRESH
 from .schedule import RESTARTED as RESTARTED
 from .schedule import Schedule
+from .variation import patterns
 from .workload import Workload
 
 #: The trial's own directory, inside it: short and the same everywhere. `{dir}` stands for it.
@@ -48,7 +49,10 @@ class TrialPlan:
     Paths: *cwd* and *home* of the host; *bind* shown, *write* let through. *debug*: all programs of
     the trial read the runner's standard input, not only the first. *coverage*: the lines of its
     functions are measured, for this directory of the host; "" measures and keeps nothing, None does
-    not measure.
+    not measure. *may_differ* are patterns: what matches them is not compared with the golden run.
+    *contents*: the outcome has all that was written. A *variant* other than 0 is the same trial
+    where what no schedule decides is otherwise: the numbers of processes, and how long a call
+    takes.
     """
 
     command: tuple[str, ...] = ()
@@ -81,6 +85,9 @@ class TrialPlan:
     debug: bool = False
     coverage: str | None = None
     cpu: int | None = None
+    may_differ: tuple[str, ...] = ()
+    contents: bool = False
+    variant: int = 0
 
     def __post_init__(self) -> None:
         if not self.command and self.function is None:
@@ -95,6 +102,7 @@ class TrialPlan:
                 f"invariant {self.invariants[0]}: in free mode nobody stands still to be looked "
                 "at; leave it out, or the mode"
             )
+        patterns(self.may_differ)
         for path in (self.cwd, self.home, *self.bind, *self.write, self.coverage or "/"):
             if not os.path.isabs(path):
                 raise UsageError(f"{path!r} is not an absolute path")
@@ -173,6 +181,9 @@ class TrialPlan:
             "debug": self.debug,
             "coverage": self.coverage,
             "cpu": self.cpu,
+            "may_differ": list(self.may_differ),
+            "contents": self.contents,
+            "variant": self.variant,
         }
 
     @classmethod
@@ -191,6 +202,7 @@ class TrialPlan:
             inputs=tuple(InputFile.from_json(file) for file in plain.pop("inputs")),
             bind=tuple(plain.pop("bind")),
             write=tuple(plain.pop("write")),
+            may_differ=tuple(plain.pop("may_differ")),
             **plain,
         )
 
@@ -306,11 +318,14 @@ class Subject:
         step_limit: int = STEP_LIMIT,
         policy: Policy = "default",
         invariants: str | Invariant | Sequence[str | Invariant] = (),
+        may_differ: Sequence[str] = (),
         **named: ClientLike,
     ) -> TrialPlan:
         """The plan of one trial of it, with *clients* as the roles client/0, client/1 and so on,
         and the *named* ones as client/NAME. *invariants* are as on the command line,
-        `descriptors(service) <= 8`, or values."""
+        `descriptors(service) <= 8`, or values; *may_differ* are regular expressions."""
+        if isinstance(may_differ, str):
+            raise UsageError(f"may_differ={may_differ!r}: give the patterns in a list")
         every = {str(number): client for number, client in enumerate(clients)} | named
         made = tuple(_client(f"client/{name}", client) for name, client in every.items())
         environment = {
@@ -339,6 +354,7 @@ class Subject:
             policy=policy,
             invariants=_invariants(invariants),
             bind=self.bind,
+            may_differ=tuple(may_differ),
         )
 
 

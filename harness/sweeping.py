@@ -12,7 +12,7 @@ from ._engine.sweep_result import SweepResult
 from .console import Teller, left_of, print_lines, say
 from .planning import oracle_named, plan_to_repeat
 from .points import KINDS
-from .report.sweep import block, progress, summary, to_json, unclear, weakened
+from .report.sweep import block, may_differ, progress, summary, to_json, unclear, weakened
 from .subject import TrialPlan
 
 _FOUND, _INCONCLUSIVE = 1, 3
@@ -56,4 +56,5 @@ def _print(result: SweepResult, plan: TrialPlan, options: argparse.Namespace) ->
         print_lines([json.dumps(to_json(result, plan))])
         return
     lines = [line for found in result.findings for line in block(found, plan, options.oracle)]
-    print_lines([*lines, *unclear(result), *weakened(result), summary(result)])
+    said = [*unclear(result), *weakened(result), *may_differ(result.golden)]
+    print_lines([*lines, *said, summary(result)])

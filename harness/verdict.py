@@ -4,7 +4,7 @@ An outcome is what was observed, without opinion; findings are what an oracle ho
 Nothing here judges."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self, cast
 
 from harness.calls import signal_name
@@ -23,6 +23,7 @@ from harness.strict import (
     mode_to_json,
     sha256_of,
 )
+from harness.variation import NOTHING, Variation
 from harness.weakness import Weakness
 
 Status = Literal["PASS", "FAIL", "INCONCLUSIVE"]
@@ -170,7 +171,9 @@ class Outcome:
     saw.
     *broken* are the invariants that did not hold at some moment, for each role the first time.
     *weakened* is what could not be held still, and may differ from run to run. *report* says who
-    waited for what when the trial did not end by itself."""
+    waited for what when the trial did not end by itself. *may_differ* is what others may have
+    otherwise than this one, a golden run. *contents* are all that was written, for who asked for
+    it: `stdout`, `stderr` and files by their names; they are no part of a recording."""
 
     end: End
     status: int | None
@@ -187,6 +190,8 @@ class Outcome:
     weakened: tuple[Weakness, ...] = ()
     broken: tuple[Broken, ...] = ()
     report: str = ""
+    may_differ: Variation = NOTHING
+    contents: tuple[tuple[str, bytes], ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         check_word("end", self.end, ("exited", *_ENDS), RecordingError)
@@ -250,12 +255,13 @@ class Outcome:
             "weakened": [weakness.to_json() for weakness in self.weakened],
             **({"broken": [one.to_json() for one in self.broken]} if self.broken else {}),
             "report": self.report,
+            **({"may_differ": self.may_differ.to_json()} if self.may_differ else {}),
         }
 
     @classmethod
     def from_json(cls, obj: object, where: str = "outcome") -> Self:
         names = "end status stdout stderr clients files leftovers fired seen not_applied"
-        more = "one_process? history weakened? broken? report"
+        more = "one_process? history weakened? broken? report may_differ?"
         keys = Keys(obj, where, RecordingError, f"{names} {more}")
         return keys.make(
             cls,
@@ -274,6 +280,7 @@ class Outcome:
             weakened=keys.read_all("weakened", Weakness.from_json),
             broken=keys.read_all("broken", Broken.from_json),
             report=keys.take("report", str),
+            may_differ=keys.read("may_differ", Variation.from_json, NOTHING),
         )
 
 

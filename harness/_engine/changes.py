@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterable, Iterator
+from io import BufferedReader
 
 from .._kernel import view
 from ..recording import InputFile
@@ -18,6 +20,9 @@ from ..strict import sha256_of
 from ..subject import TrialPlan
 from ..verdict import FileChange
 
+#: How much of an output or of a file is kept for who wants all of it, in bytes.
+WHOLE_MAX = 256 << 10
+_ALL_MAX = 4 << 20  # of all files of a trial together
 _READ_MAX = 64 << 20  # of a file that a trial wrote; a sparse one may have any size
 
 
@@ -85,12 +90,42 @@ def _digest(layers: int, below: str, node: view.Node) -> str:
     """SHA-256 of a file's contents or a link's target; empty when it has neither, when it is too
     large to read, or not ours to."""
     if node.kind == "symlink":
-        return sha256_of(os.fsencode(os.readlink(below, dir_fd=layers)))
+        return sha256_of(_target(layers, below))
     if node.kind != "file" or node.size > _READ_MAX:
         return ""
-    try:
-        fd = os.open(below, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=layers)
-    except PermissionError:
+    file = _open(layers, below)
+    if file is None:
         return ""
-    with open(fd, "rb") as file:
+    with file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _target(layers: int, below: str) -> bytes:
+    return os.fsencode(os.readlink(below, dir_fd=layers))
+
+
+def _open(layers: int, below: str) -> BufferedReader | None:
+    """The file, or None when it is not ours to read."""
+    try:
+        return open(os.open(below, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=layers), "rb")
+    except PermissionError:
+        return None
+
+
+def contents(
+    layers: int, after: view.Nodes, changed: Iterable[FileChange]
+) -> Iterator[tuple[str, bytes]]:
+    """All of what each of the *changed* files has in it, and where each link goes; of those that
+    are not too large, and ours to read."""
+    left = _ALL_MAX
+    for change in changed:
+        if change.path not in after or not change.sha256 or change.size > min(WHOLE_MAX, left):
+            continue
+        _, below = after[change.path]
+        if change.kind == "symlink":
+            yield change.path, _target(layers, below)
+        elif (file := _open(layers, below)) is not None:
+            with file:
+                data = file.read()
+            left -= len(data)
+            yield change.path, data

@@ -29,6 +29,7 @@ from .shrink_passes import complexity
 from .store import DIRECTORY, save
 from .strategies import BOUND, Lesson, Proposal, Strategy, strategy_named
 from .trial import TrialResult
+from .variants import with_contents
 
 TRIALS = 1000
 LAG = 16
@@ -204,6 +205,7 @@ def explore(
     words = check_kinds(kinds) if kinds else ()
     with contextlib.nullcontext(pool) if pool else Pool(jobs, cpus) as pool:
         golden = golden_in_some_order(pool, replace(plan, decisions=True), oracles, until, clock)
+        plan = with_contents(plan, golden.outcome)
         drawn = _drawn(plan, golden, words)
         chosen = strategy_named(
             strategy,

@@ -16,6 +16,7 @@ from ..verdict import Outcome
 from ..weakness import in_few
 from .pool import Pool
 from .trial import TrialResult
+from .variants import golden_of, variants_of
 
 _DETAIL_MAX = 300  # characters
 _MARKS = frozenset({"phase"})
@@ -45,16 +46,18 @@ def check_passes(plan: TrialPlan, first: TrialResult, oracles: Sequence[Oracle] 
     )
 
 
-def golden_of(
+def check_repeats(
     plan: TrialPlan, first: TrialResult, second: TrialResult, oracles: Sequence[Oracle] = ()
-) -> TrialResult:
-    """The norm for the trials of *plan*: *first*, which passes, when *second* went the same way.
-    Raises `HarnessError` that names the event, or what came out, that differs."""
+) -> None:
+    """Raise `HarnessError` that names the event, or what came out, that differs, unless *second*,
+    another run of *plan*, went the same way as *first*; `UsageError` for a pattern of *plan* that
+    matches nothing that came out."""
     if plan.schedule.mode == "controlled" and (differs := _first_difference(first, second)):
         raise HarnessError(
             f"two runs without any fault are not the same: {differs}{_weakened(first, second)}"
         )
-    again = judged_by(oracles, plan.roots[0], second.outcome, first.outcome)
+    norm = golden_of(plan, [first]).outcome
+    again = judged_by(oracles, plan.roots[0], second.outcome, norm)
     if again.status != "PASS":
         finding = again.findings[0] if again.findings else None
         what = finding.describe() if finding else again.reason
@@ -62,7 +65,6 @@ def golden_of(
             "two runs without any fault do not give the same: "
             f"{what}{_shown(finding.detail if finding else '')}{_weakened(first, second)}"
         )
-    return replace(first, outcome=replace(first.outcome, fired=(), seen=()))
 
 
 def golden_in(
@@ -73,11 +75,13 @@ def golden_in(
     clock: Callable[[], float] = time.monotonic,
 ) -> TrialResult:
     """The run of *plan* in which nothing goes wrong, run twice in *pool*: it passes, and goes the
-    same way twice. Raises `HarnessError` when it does not, cannot run, or has not ended when it is
-    *until* by *clock*."""
+    same way twice; and then in variants, for what may differ from it. Raises `HarnessError` when it
+    does not, cannot run, or has not ended when it is *until* by *clock*."""
+    plan = replace(plan, contents=True)
     first, second = _run(pool, [plan, plan], until, clock)
     check_passes(plan, first, oracles)
-    return golden_of(plan, first, second, oracles)
+    check_repeats(plan, first, second, oracles)
+    return golden_of(plan, [first, *_run(pool, variants_of(plan), until, clock)])
 
 
 def golden_in_some_order(
@@ -90,6 +94,7 @@ def golden_in_some_order(
     """As golden_in(), but where the ordinary order of events fails, the first of some others that
     does not: then it is the ordinary one that breaks something. Raises the `HarnessError` of the
     ordinary one when all fail."""
+    plan = replace(plan, contents=True)
     first, second = _run(pool, [plan, plan], until, clock)
     try:
         check_passes(plan, first, oracles)
@@ -105,7 +110,8 @@ def golden_in_some_order(
                 schedule = replace(plan.schedule, switches=result.schedule.switches)
                 return golden_in(pool, replace(plan, schedule=schedule), oracles, until, clock)
         raise
-    return golden_of(plan, first, second, oracles)
+    check_repeats(plan, first, second, oracles)
+    return golden_of(plan, [first, *_run(pool, variants_of(plan), until, clock)])
 
 
 def _run(

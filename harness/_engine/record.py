@@ -99,6 +99,7 @@ def plan_of(recording: Recording) -> TrialPlan:
         step_limit=recording.step_limit,
         schedule=recording.schedule,
         inputs=tuple(file for file in recording.inputs if not _stands(file)),
+        contents=recording.golden is not None and recording.golden.may_differ.needs_contents,
     )
 
 

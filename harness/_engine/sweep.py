@@ -29,6 +29,7 @@ from .sweep_result import Progress, SweepResult
 from .sweep_tally import Tally
 from .sweep_trials import Trials
 from .trial import TrialResult
+from .variants import with_contents
 
 #: Says of no call that it fails: what it names is seen, that is all.
 _NEVER = HoldFault()
@@ -79,6 +80,7 @@ def sweep(
     with contextlib.nullcontext(pool) if pool else Pool(jobs, cpus) as pool:
         until = None if budget_s is None else began + budget_s
         golden = golden_in(pool, _watching(plan, pattern, calls), oracles, until, clock)
+        plan = with_contents(plan, golden.outcome)
         there = points(golden.trace, pattern, calls, phases)
         cases = cases_of(there, words)
         if not cases:

@@ -31,6 +31,7 @@ from .._supervisor.state import Trial
 from .._supervisor.stuck import report
 from .._supervisor.tasks import IDLE
 from .._supervisor.template import Template
+from .._supervisor.virtual_time import STEP_NS
 from .._supervisor.watching import Watch
 from ..calls import signal_number
 from ..errors import RunnerError
@@ -39,15 +40,19 @@ from ..recording import ClientFunction, from_base64, to_base64
 from ..schedule import FRESH, RESTARTED, Schedule
 from ..subject import BARE, SERVICE, TrialPlan
 from ..trace import Event, Trace
-from ..verdict import ClientEnd, Outcome
+from ..variation import STDERR, STDOUT
+from ..verdict import ClientEnd, FileChange, Outcome
 from ..workload import Workload
-from .changes import changes, view_of
+from .changes import WHOLE_MAX, changes, contents, view_of
 from .measured import take_measured
 
 PassOn = Callable[[int, bytes], bool]
 _ORIGINAL_CPUS = os.sched_getaffinity(0)
 _ORIGINAL_DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)
 _TEMPLATES_MAX = 8  # processes that wait beside a runner
+#: Of a variant: by how much the numbers of its processes and the times of its calls are others.
+_PIDS_APART = 1009
+_TIMES_APART_NS = 2718
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +78,7 @@ class TrialResult:
     def to_json(self) -> dict[str, Any]:
         return {
             "outcome": self.outcome.to_json(),
+            "contents": [(name, data.decode("latin-1")) for name, data in self.outcome.contents],
             "trace": self.trace.lines(),
             "schedule": self.schedule.to_json(),
             "seconds": self.seconds,
@@ -85,7 +91,10 @@ class TrialResult:
     @classmethod
     def from_json(cls, obj: dict[str, Any]) -> Self:
         return cls(
-            outcome=Outcome.from_json(obj["outcome"]),
+            outcome=replace(
+                Outcome.from_json(obj["outcome"]),
+                contents=tuple((name, text.encode("latin-1")) for name, text in obj["contents"]),
+            ),
             trace=Trace(events=tuple(Event.parse(line) for line in obj["trace"])),
             schedule=Schedule.from_json(obj["schedule"]),
             seconds=obj["seconds"],
@@ -125,7 +134,7 @@ def run_trial(
     # beginning: on another one, trials in real time would keep us waiting.
     cpus = {plan.cpu} if plan.cpu in _ORIGINAL_CPUS else _ORIGINAL_CPUS
     process.run_anywhere(cpus)
-    outputs = Outputs(pass_on)
+    outputs = Outputs(pass_on, WHOLE_MAX if plan.contents else 0)
     stdin = _stdin(plan)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     template = None
@@ -154,6 +163,7 @@ def run_trial(
         functions,
         plan.threads_of,
         own_network=not plan.host_network,
+        step_ns=STEP_NS + plan.variant * _TIMES_APART_NS,
     )
     if template is not None and template.real_clock:
         for role in sorted(functions):
@@ -225,6 +235,7 @@ def _supervised(
     after = view.nodes(world.layers)
     measured = () if plan.coverage is None else take_measured(world.layers, after)
     trace = trial.text()
+    changed = changes(plan, world.layers, before, after)
     outcome = Outcome(
         one_process=plan.threads,
         end=trial.ended,  # type: ignore[arg-type]
@@ -236,7 +247,7 @@ def _supervised(
         ),
         stdout=outputs.streams[0].seen(),
         stderr=outputs.streams[1].seen(),
-        files=changes(plan, world.layers, before, after),
+        files=changed,
         leftovers=leftovers,
         fired=tuple(core.fired),
         seen=tuple(core.seen()),
@@ -245,6 +256,7 @@ def _supervised(
         weakened=tuple(trial.weaknesses.found),
         broken=() if watch is None else tuple(watch.broken),
         report=waits,
+        contents=_contents(world.layers, outputs, after, changed) if plan.contents else (),
     )
     schedule = plan.schedule
     if scheduler.decided and plan.policy != "default":
@@ -258,6 +270,15 @@ def _supervised(
         outlived_clients=_outlived(plan, [*trial.statuses]),
         measured=measured,
     )
+
+
+def _contents(
+    layers: int, outputs: Outputs, after: view.Nodes, changed: tuple[FileChange, ...]
+) -> tuple[tuple[str, bytes], ...]:
+    streams = zip((STDOUT, STDERR), outputs.streams, strict=True)
+    whole = ((name, stream.whole()) for name, stream in streams)
+    kept = tuple((name, data) for name, data in whole if data is not None)
+    return kept + tuple(contents(layers, after, changed))
 
 
 def _weaken(plan: TrialPlan, trial: Trial) -> None:
@@ -303,7 +324,13 @@ def _init_plan(plan: TrialPlan, outputs: Outputs, stdin: int, null: int) -> Init
         own_network=not plan.host_network,
         descriptors=_ORIGINAL_DESCRIPTORS,
         gains_privileges=os.geteuid() == 0,
+        last_pid=0 if _has_few_pids(plan) else plan.variant * _PIDS_APART,
     )
+
+
+def _has_few_pids(plan: TrialPlan) -> bool:
+    """Whether a limit of processes may be one of their numbers."""
+    return any(limit.resource == "NPROC" for limit in plan.schedule.limits)
 
 
 def _programs(plan: TrialPlan) -> dict[str, tuple[tuple[str, ...], Workload | None]]:

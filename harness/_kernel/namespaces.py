@@ -3,6 +3,7 @@ user_namespaces(7), pid_namespaces(7)."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -101,6 +102,14 @@ def set_host_name(name: bytes) -> None:
 def set_domain_name(name: bytes) -> None:
     """The NIS domain name of this UTS namespace; the kernel's own first one is `(none)`."""
     syscall(SYS_setdomainname, name, len(name))
+
+
+def set_last_pid(number: int) -> None:
+    """The next process of this pid namespace, whose /proc is mounted, gets the number after this
+    one. A kernel without CONFIG_CHECKPOINT_RESTORE numbers as ever. Source:
+    Documentation/admin-guide/sysctl/kernel.rst, ns_last_pid."""
+    with contextlib.suppress(OSError):
+        _write("/proc/sys/kernel/ns_last_pid", str(number))
 
 
 @kernel_call

@@ -34,6 +34,7 @@ class Explore(Fixture):
         jobs: int | None = None,
         oracles: Sequence[Oracle] = (),
         invariants: str | Invariant | Sequence[str | Invariant] = (),
+        may_differ: Sequence[str] = (),
         recovers: bool = True,
         deadline_s: float = DEADLINE_S,
         step_limit: int = STEP_LIMIT,
@@ -47,11 +48,13 @@ class Explore(Fixture):
         *strategy*, *bound*, *trials* and *seed* are as those of `harness explore`. *faults* are in
         each trial; of *kinds*, which are as those of `harness sweep`, up to two are drawn. It ends
         after *budget_s* seconds, shrinking included. *jobs* trials run at once. *oracles* of yours
-        judge too; *invariants* must hold at every moment."""
+        judge too; *invariants* must hold at every moment. What matches one of *may_differ*, regular
+        expressions, is not compared with the ordinary run."""
         __tracebackhide__ = True
         more = dict(
             named,
             invariants=invariants,
+            may_differ=may_differ,
             recovers=recovers,
             deadline_s=deadline_s,
             step_limit=step_limit,

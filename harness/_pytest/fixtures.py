@@ -147,6 +147,7 @@ class Trial(Fixture):
         seed: int | None = None,
         oracles: Sequence[Oracle] = (),
         invariants: str | Invariant | Sequence[str | Invariant] = (),
+        may_differ: Sequence[str] = (),
         recovers: bool = True,
         deadline_s: float = DEADLINE_S,
         step_limit: int = STEP_LIMIT,
@@ -161,8 +162,9 @@ class Trial(Fixture):
 
         *faults* are as on the command line, `service/0:write#2=ENOSPC`, or values; they come after
         those of *schedule*. From a *seed* is drawn who goes next, and what is random. *oracles* of
-        yours judge too; *invariants* must hold at every moment. When the clients are done, one more
-        is served, unless *recovers* is false."""
+        yours judge too; *invariants* must hold at every moment. What matches one of *may_differ*,
+        regular expressions, is not compared with that run. When the clients are done, one more is
+        served, unless *recovers* is false."""
         __tracebackhide__ = True
         plan, golden = self._or_end(
             lambda: self._prepared(
@@ -173,6 +175,7 @@ class Trial(Fixture):
                 dict(
                     named,
                     invariants=invariants,
+                    may_differ=may_differ,
                     recovers=recovers,
                     deadline_s=deadline_s,
                     step_limit=step_limit,
@@ -183,7 +186,10 @@ class Trial(Fixture):
         result = self._or_end(lambda: self._session.run(plan))
         self._session.tally.add(trials=1)
         self._note_weakened(result)
-        verdict = judged_by(oracles, plan.roots[0], result.outcome, golden.outcome, result.schedule)
+        verdict = self._judged(plan, result, golden.outcome, oracles)
+        if verdict.status == "FAIL" or result.outcome.stderr != golden.outcome.stderr:
+            golden = self._or_end(lambda: self._session.norm(without_faults(plan)))
+            verdict = self._judged(plan, result, golden.outcome, oracles)
         tried = Tried(
             outcome=result.outcome,
             trace=result.trace,
@@ -207,7 +213,13 @@ class Trial(Fixture):
     ) -> tuple[TrialPlan, TrialResult]:
         plan = self._plan(subject, clients, **more)
         given = asked.of(plan)
-        return given, self._session.golden(without_faults(given), oracles)
+        golden = self._session.golden(without_faults(given), oracles)
+        return replace(given, contents=True), golden
+
+    def _judged(
+        self, plan: TrialPlan, result: TrialResult, golden: Outcome, oracles: Sequence[Oracle]
+    ) -> Verdict:
+        return judged_by(oracles, plan.roots[0], result.outcome, golden, result.schedule)
 
     def _failed(
         self, tried: Tried, plan: TrialPlan, result: TrialResult, oracles: Sequence[str]
@@ -295,6 +307,7 @@ class Sweep(Fixture):
         jobs: int | None = None,
         oracles: Sequence[Oracle] = (),
         invariants: str | Invariant | Sequence[str | Invariant] = (),
+        may_differ: Sequence[str] = (),
         recovers: bool = True,
         deadline_s: float = DEADLINE_S,
         step_limit: int = STEP_LIMIT,
@@ -310,11 +323,13 @@ class Sweep(Fixture):
         call on. *pairs*: a second thing goes wrong at each call that is there only after the first.
         *prune*: of calls after which the subject goes on alike not all are tried. *exitfirst*: the
         first finding ends it, and so do *budget_s* seconds. *jobs* trials run at once. *oracles* of
-        yours judge too; *invariants* must hold at every moment."""
+        yours judge too; *invariants* must hold at every moment. What matches one of *may_differ*,
+        regular expressions, is not compared with that run."""
         __tracebackhide__ = True
         more = dict(
             named,
             invariants=invariants,
+            may_differ=may_differ,
             recovers=recovers,
             deadline_s=deadline_s,
             step_limit=step_limit,

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .._engine.golden import check_passes, golden_of
+from .._engine.golden import check_passes, check_repeats
 from .._engine.pool import Pool
 from .._engine.record import record
 from .._engine.runner import Runner
 from .._engine.store import DIRECTORY, save
 from .._engine.trial import TrialResult
+from .._engine.variants import golden_of, variants_of
 from ..errors import HarnessError
 from ..oracle import Oracle, judged_by
 from ..report.sweep import repeat
@@ -84,9 +85,10 @@ class Session:
             raise
 
     def golden(self, plan: TrialPlan, oracles: Sequence[Oracle]) -> TrialResult:
-        """What *plan*, which is without faults, gives: run once a session. Raises `HarnessError`
-        when it does not pass, or not repeat."""
-        key = json.dumps(plan.to_json(), sort_keys=True)
+        """What *plan*, which is without faults, gives: run once a session. What may differ from it
+        is not learned yet. Raises `HarnessError` when it does not pass, or not repeat."""
+        plan = replace(plan, contents=True)
+        key = self._key(plan)
         if key not in self._golden:
             self._golden[key] = [self.run(plan)]
         runs = self._golden[key]
@@ -96,8 +98,22 @@ class Session:
             raise HarnessError(f"{error}{self._kept(plan, runs[0], oracles)}") from None
         if len(runs) == 1:
             runs.append(self.run(plan))
-        first, second = runs
-        return golden_of(plan, first, second, oracles)
+        check_repeats(plan, runs[0], runs[1], oracles)
+        return golden_of(plan, runs[:1])
+
+    def norm(self, plan: TrialPlan) -> TrialResult:
+        """The golden run of *plan* with what may differ from it. Most trials need not ask: they are
+        as it is. Raises `HarnessError` when how it ends is a matter of chance."""
+        plan = replace(plan, contents=True)
+        first, _, *others = self._golden[self._key(plan)]
+        if not others:
+            others = [self.run(variant) for variant in variants_of(plan)]
+            self._golden[self._key(plan)] += others
+        return golden_of(plan, [first, *others])
+
+    @staticmethod
+    def _key(plan: TrialPlan) -> str:
+        return json.dumps(plan.to_json(), sort_keys=True)
 
     def _kept(self, plan: TrialPlan, run: TrialResult, oracles: Sequence[Oracle]) -> str:
         """Keep a golden run that fails: the line that repeats it, or nothing."""

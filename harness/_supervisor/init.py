@@ -63,6 +63,7 @@ class InitPlan(NamedTuple):
     descriptors: tuple[int, int]  # RLIMIT_NOFILE as whoever asked for the trial has it
     gains_privileges: bool  # whether set-uid programs work as usual: the runner is root
     host_name: str = "trial"
+    last_pid: int = 0  # the next process gets a number after it; 0: as it comes
 
 
 class _Prepared(NamedTuple):
@@ -137,6 +138,8 @@ def _prepare(plan: InitPlan) -> _Prepared:
     view.reopen_read_only(plan.programs[0].stdio[0])
     layers = view.build(plan.view._replace(files=plan.files))
     measuring.make_directory()
+    if plan.last_pid:
+        namespaces.set_last_pid(plan.last_pid)
     resource.setrlimit(resource.RLIMIT_NOFILE, plan.descriptors)
     process.disable_address_randomisation()
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)

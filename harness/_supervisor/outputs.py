@@ -15,10 +15,13 @@ _F_SETPIPE_SZ = 1031
 
 
 class Stream:
-    """One output as it comes. Only its head is kept: a trial may write without end."""
+    """One output as it comes. Only its head is kept, and with *whole* all of it as long as that is
+    not more than so many bytes: a trial may write without end."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole: int = 0) -> None:
         self.size = 0
+        self._whole_max = whole
+        self._whole = bytearray()
         self._head = b""
         self._digest = hashlib.sha256()
 
@@ -27,11 +30,17 @@ class Stream:
         self.size += len(data)
         self._digest.update(data)
         self._head += data[: HEAD_MAX - len(self._head)]
+        if self.size <= self._whole_max:
+            self._whole += data
 
     def seen(self) -> Output:
         """What has come until now; as `Output.of` all of it."""
         head = self._head.decode("utf-8", "backslashreplace")
         return Output(size=self.size, sha256=self._digest.hexdigest(), head=head)
+
+    def whole(self) -> bytes | None:
+        """All that has come until now; None when that is too much."""
+        return bytes(self._whole) if self.size <= self._whole_max else None
 
 
 class Outputs:
@@ -39,10 +48,11 @@ class Outputs:
 
     *pass_on* is called with (1 or 2, data) as data comes; when it returns False nobody reads that
     output any more, and the pipe is closed, so that the writer learns of it as it would without us.
+    *whole* is as for a `Stream`.
     """
 
-    def __init__(self, pass_on: Callable[[int, bytes], bool] | None = None) -> None:
-        self.streams = (Stream(), Stream())
+    def __init__(self, pass_on: Callable[[int, bytes], bool] | None = None, whole: int = 0) -> None:
+        self.streams = (Stream(whole), Stream(whole))
         self._pass_on = pass_on
         self._reads: dict[int, int] = {}
         writes = []

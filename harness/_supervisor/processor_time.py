@@ -1,7 +1,7 @@
 """Clocks of processor time: counted in calls, not in work, so they show the same in each run.
 
-A process has used a microsecond for each call that it has made and each time that it has asked, and
-no more memory than a small one. Source: getrusage(2), times(2), clock_getres(2).
+A process has used a microsecond, as ordinary calls go, for each that it has made and each time that
+it has asked, and no more memory than a small one. Source: getrusage(2), times(2), clock_getres(2).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .._kernel.seccomp import ARGS
 from ..calls import NR
 from .tasks import Task
 from .timers import Answer
-from .virtual_time import VirtualTime, ticks
+from .virtual_time import STEP_NS, VirtualTime, ticks
 
 _CHILDREN = -1  # RUSAGE_CHILDREN; RUSAGE_SELF is 0, RUSAGE_THREAD 1
 _PROCESS, _THREAD = 2, 3  # CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID
@@ -27,14 +27,17 @@ _RESIDENT_KIB = 8192
 
 class ProcessorTime:
     """That of the tasks of one trial. *others* answers for the clocks that are none of these;
-    *tasks* are those that live."""
+    *tasks* are those that live. Each
+    call takes *step_ns*."""
 
     def __init__(
         self,
         time: VirtualTime,
         others: Callable[[Task], Answer],
         tasks: Callable[[], Collection[Task]],
+        step_ns: int = STEP_NS,
     ) -> None:
+        self._step_ns = step_ns
         self._time = time
         self._others = others
         self._tasks = tasks
@@ -79,7 +82,7 @@ class ProcessorTime:
 
     def _of_thread(self, task: Task) -> int:
         calls = task.role.total if task.role is not None else 0
-        return calls * _MICROSECOND + ticks(self._asked.get(task.tid, 0))
+        return calls * self._step_ns + ticks(self._asked.get(task.tid, 0))
 
     def _of_process(self, task: Task) -> int:
         living = (one for one in self._tasks() if one.tgid == task.tgid)

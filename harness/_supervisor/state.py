@@ -23,7 +23,7 @@ from .processor_time import ProcessorTime
 from .randomness import Randomness, fraction_ns
 from .tasks import PARKED, Task
 from .timers import Answer, Timers
-from .virtual_time import VirtualTime
+from .virtual_time import STEP_NS, VirtualTime
 from .weaknesses import Weaknesses
 
 _FAILED = 1 << 8  # a wait status
@@ -39,7 +39,8 @@ class Trial:
 
     *roots* are the roles of the commands in the order in which init was given them, *functions*
     those that are functions, which init forks for. *ready* is where the service must listen before
-    the clients start, None when they need not wait. *own_network*: it has one to itself.
+    the clients start, None when they need not wait. *own_network*: it has one to itself. A call
+    takes *step_ns* of its time.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Trial:
         threads: Collection[str] = (),
         *,
         own_network: bool = True,
+        step_ns: int = STEP_NS,
     ) -> None:
         self.world = world
         self.core = core
@@ -110,9 +112,9 @@ class Trial:
         self.reason = ""
         self.refusal: SubjectError | None = None
         if schedule.mode == "controlled":
-            self.time = VirtualTime(schedule.clock_start, fraction_ns(schedule.seed))
+            self.time = VirtualTime(schedule.clock_start, fraction_ns(schedule.seed), step_ns)
             self.timers_set = Timers(self.time, self._give)
-            self.used = ProcessorTime(self.time, self.timers_set.answer, self.tasks.values)
+            self.used = ProcessorTime(self.time, self.timers_set.answer, self.tasks.values, step_ns)
             own: list[Timers | Entropy | Names | ProcessorTime] = [self.timers_set, self.entropy]
             own.append(self.used)
             if own_network:

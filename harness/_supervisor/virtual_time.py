@@ -14,6 +14,8 @@ from .._kernel.uapi import ERESTARTNOHAND
 
 #: The deadline of a wait that has none.
 NEVER = 1 << 63
+#: How long a call takes.
+STEP_NS = 1_000
 _TICK_NS = 1_000
 #: After so many reads in one step the program is taken to wait for the clock, and it runs faster.
 _PATIENCE = 1_000
@@ -25,21 +27,23 @@ _MONOTONIC = frozenset({1, 4, 6, 7, 9})  # _MONOTONIC, _RAW, _COARSE, _BOOTTIME,
 
 
 class VirtualTime:
-    """Nanoseconds since the trial began, which was at *start* and *fraction_ns*: `now`."""
+    """Nanoseconds since the trial began, which was at *start* and *fraction_ns*: `now`. Each step
+    takes *step_ns*."""
 
-    def __init__(self, start: str, fraction_ns: int = 0) -> None:
+    def __init__(self, start: str, fraction_ns: int = 0, step_ns: int = STEP_NS) -> None:
         began = datetime.fromisoformat(start.replace("Z", "+00:00"))
         self.now = 0
         self._epoch_ns = int(began.timestamp()) * 10**9 + fraction_ns
         self._up_ns = _UP_NS + fraction_ns
         self._reads: dict[int, int] = {}
+        self._step_ns = step_ns
 
     def step(self) -> None:
         """One event has been answered."""
         if self._reads:
             self.now += max(map(ticks, self._reads.values()))
             self._reads.clear()
-        self.now += _TICK_NS
+        self.now += self._step_ns
 
     def read(self, task: int) -> int:
         """`now` as *task* sees it, a tick after it last saw it."""

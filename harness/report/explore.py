@@ -101,6 +101,7 @@ def to_json(result: ExploreResult, plan: TrialPlan) -> dict[str, object]:
             {"reason": reason, "trials": count} for reason, count in result.inconclusive
         ],
         "did_not_fire": [str(at) for at in result.unfired],
+        "may_differ": result.golden.outcome.may_differ.to_json(),
         "weakened": [one.to_json() for one in result.golden.outcome.weakened],
         "seconds": round(result.seconds, 3),
     }

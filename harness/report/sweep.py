@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from shlex import join
 
 from .._engine.sweep_result import Found, Progress, SweepResult
+from .._engine.trial import TrialResult
 from ..errors import in_short
 from ..failures import FAILURES
 from ..fault import ErrnoFault
@@ -90,6 +91,12 @@ def weakened(result: SweepResult) -> list[str]:
     return [clipped(said)] if said else []
 
 
+def may_differ(golden: TrialResult) -> list[str]:
+    """What was not compared with the golden run, or nothing."""
+    said = golden.outcome.may_differ.describe()
+    return [clipped(f"may differ: {said}")] if said else []
+
+
 def progress(now: Progress) -> str:
     """Where a sweep is, on one line."""
     rate = now.trials / max(now.seconds, 0.001)
@@ -142,6 +149,7 @@ def to_json(result: SweepResult, plan: TrialPlan) -> dict[str, object]:
         "inconclusive": [
             {"fault": str(one.fault), "reason": one.reason} for one in result.inconclusive
         ],
+        "may_differ": result.golden.outcome.may_differ.to_json(),
         "weakened": [one.to_json() for one in result.golden.outcome.weakened],
         "seconds": round(result.seconds, 3),
     }

@@ -20,6 +20,7 @@ def show(recording: Recording, *, whole: bool = False) -> str:
         f"verdict   {recording.verdict.describe()}",
         f"outcome   {recording.expected.describe()}",
         f"made with {recording.versions.describe()}{_digest(recording)}",
+        *_may_differ(recording),
         *(f"weakened  {one.describe()} (after event {one.event})" for one in weakened),
         *([f"made on   {recording.fingerprint.describe()}"] if recording.fingerprint else []),
         "",
@@ -42,6 +43,12 @@ def announcement(path: str, recording: Recording) -> list[str]:
     said += [f"    {client.describe()}" for client in recording.clients]
     said += [f"    {at}" for at in recording.schedule.faults]
     return said
+
+
+def _may_differ(recording: Recording) -> list[str]:
+    """What it was not held against the golden run for."""
+    said = recording.golden.may_differ.describe() if recording.golden else ""
+    return [f"differing {said}"] if said else []
 
 
 def _digest(recording: Recording) -> str:

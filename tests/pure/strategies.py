@@ -50,6 +50,17 @@ from harness.schedule import (
     Trigger,
 )
 from harness.trace import Event, Trace, path_arg
+from harness.variation import (
+    HOLES,
+    NOTHING,
+    Anything,
+    Content,
+    Line,
+    Lines,
+    Ranges,
+    Renamed,
+    Variation,
+)
 from harness.verdict import (
     ClientEnd,
     End,
@@ -273,6 +284,36 @@ invariants = st.builds(
 broken = st.builds(
     Broken, invariant=invariants, role=roles, event=st.integers(0, 10**9), found=any_text
 )
+lines = st.lists(st.tuples(any_text, st.sampled_from([*HOLES])), max_size=2).flatmap(
+    lambda pairs: st.builds(
+        Line,
+        parts=any_text.map(lambda last: (*(part for pair in pairs for part in pair), last)),
+        optional=st.booleans(),
+    )
+)
+contents: SearchStrategy[Content] = st.one_of(
+    st.just(Anything()),
+    st.builds(Lines, lines=_some(lines)),
+    st.builds(
+        lambda bounds, sha256: Ranges(
+            size=bounds[-1],
+            ranges=tuple(zip(bounds[:-1:2], bounds[1::2], strict=True)),
+            sha256=sha256,
+        ),
+        st.lists(counts, min_size=3, max_size=3).map(sorted),
+        digests,
+    ),
+)
+variations = st.builds(
+    Variation,
+    declared=_some(st.sampled_from(["[0-9]+", "^DEBUG .*"])),
+    contents=st.dictionaries(any_text, contents, max_size=2).map(
+        lambda named: tuple(named.items())
+    ),
+    renamed=_some(st.builds(Renamed, name=any_text, line=lines, role=roles | st.just(""))),
+    extra=_some(lines),
+    missing=_some(any_text),
+)
 
 
 @st.composite
@@ -299,6 +340,7 @@ def outcomes(draw: st.DrawFn, faults: int | None = None, switches: int = 3) -> O
         weakened=draw(_some(weaknesses)),
         broken=draw(_some(broken)),
         report=draw(any_text),
+        may_differ=draw(st.just(NOTHING) | variations),
     )
 
 
