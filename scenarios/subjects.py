@@ -293,6 +293,21 @@ FOUND = (
         needs={"ls": _COREUTILS},
         files=_DATA,
     ),
+    Subject(
+        name="perl-open",
+        command=("perl", "-e", 'open F, "data"; print sort <F>'),
+        needs=_PERL,
+        files=_DATA,
+    ),
+    Subject(
+        name="bash-pipeline",
+        command=("bash", "-c", "ls | sort >list"),
+        needs={"bash": "bash", "sort": _COREUTILS},
+        files=_DATA,
+        roles="main/*",
+    ),
+    Subject(name="loader", command=("true",), needs={"true": _COREUTILS}),
+    Subject(name="git", command=("git", "init", "-q"), needs={"git": "git"}),
 )
 
 FILTERS = (SORT, CP, TEE, DD, MV, GZIP, SED, TAR, PIPELINE, PIPEFAIL)
