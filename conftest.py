@@ -52,6 +52,15 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile(effort_asked_for())
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if effort_asked_for() == "full":
+        return
+    left_out = [item for item in items if item.get_closest_marker("full")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_report_header() -> str:
     return f"effort: {effort_asked_for()} (HARNESS_EFFORT)"
 

@@ -127,6 +127,7 @@ def test_started_elsewhere_the_line_names_the_recording_by_its_path(inner: Inner
     assert inner.harness("replay", words, cwd="below").ret == 1
 
 
+@pytest.mark.full
 def test_results_do_not_depend_on_how_many_trials_run_at_once(inner: Inner) -> None:
     reports = [
         re.findall(

@@ -21,6 +21,7 @@ def test_where_nothing_is_wrong_it_passes(inner: Inner, name: str) -> None:
     asked(inner, name).assert_outcomes(passed=1)
 
 
+@pytest.mark.full
 def test_what_is_found_is_shrunk_to_what_our_shrinking_would_leave(inner: Inner) -> None:
     result = asked(inner, "forgets_under_drawn_schedules")
     result.assert_outcomes(failed=1)

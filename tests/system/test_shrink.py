@@ -103,6 +103,7 @@ def test_a_fault_that_does_matter_becomes_one_at_one_call(folder: Path) -> None:
     assert smallest(folder).schedule.limits == ()
 
 
+@pytest.mark.full
 def test_what_it_ends_at_does_not_depend_on_how_many_trials_run_at_once(folder: Path) -> None:
     name = recorded(folder, "--seed", "3", "--fault", "**:close#2=EINTR")
     found = []

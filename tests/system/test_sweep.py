@@ -191,6 +191,7 @@ def test_an_oracle_that_raises_says_nothing(folder: Path) -> None:
 # ---- The numbers ---------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_the_numbers_of_an_exhaustive_sweep_add_up(folder: Path) -> None:
     done = sweep(folder, "careless.py", "--calls", "fs", "--format", "json")
     told = json.loads(done.stdout)
