@@ -10,9 +10,10 @@ LINES_MAX = 30
 
 
 def show(recording: Recording, *, whole: bool = False) -> str:
-    """At most LINES_MAX events around the first fault, or around the end; *whole*: all of them.
+    """At most LINES_MAX events around the first fault, or else around the one after which the first
+    invariant was broken, or around the end; *whole*: all of them.
     Nothing in it can steer a terminal, wherever the recording is from."""
-    weakened = recording.expected.weakened
+    weakened, broken = recording.expected.weakened, recording.expected.broken
     lines = [
         f"command   {recording.subject}",
         *(f"client    {client.describe()}" for client in recording.clients),
@@ -26,7 +27,8 @@ def show(recording: Recording, *, whole: bool = False) -> str:
         "",
     ]
     events = recording.trace.events
-    first, last = (0, len(events)) if whole else window(events)
+    centre = broken[0].event - 1 if broken else len(events) - 1
+    first, last = (0, len(events)) if whole else window(events, centre)
     if first:
         lines.append(f"    ... {first} events before")
     lines += [_line(number, event) for number, event in enumerate(events[first:last], first + 1)]
@@ -57,10 +59,11 @@ def _digest(recording: Recording) -> str:
     return f", digest {recording.digest[:16]}" if controlled else ""
 
 
-def window(events: tuple[Event, ...]) -> tuple[int, int]:
-    """Where the LINES_MAX events around the first fault begin and end."""
+def window(events: tuple[Event, ...], otherwise: int) -> tuple[int, int]:
+    """Where the LINES_MAX events around the first fault begin and end; around the one *otherwise*
+    where there is no fault."""
     faults = [i for i, event in enumerate(events) if event.action != CONTINUED]
-    centre = faults[0] if faults else len(events) - 1
+    centre = faults[0] if faults else otherwise
     first = max(0, min(centre - LINES_MAX // 2, len(events) - LINES_MAX))
     return first, min(len(events), first + LINES_MAX)
 

@@ -222,6 +222,9 @@ def test_a_model_of_ones_own_is_asked_what_can_be() -> None:
     assert is_linearizable(*held, did("unlock", 5, 6), did("lock", 7, 8, by="b"), model=Lock())
     assert not is_linearizable(*held, did("lock", 7, 8, by="b"), model=Lock())
     assert own_operations(held, Lock()) == [held[0]]
+    # Who has never got it need not have.
+    assert is_linearizable(*held, did("lock", 7, 0, by="b"), did("unlock", 8, 9), model=Lock())
+    assert is_linearizable(*held, did("lock", 7, 0, by="b"), model=Lock())
 
 
 def test_values_are_told_apart_as_in_json() -> None:

@@ -56,8 +56,9 @@ def explored(
     )
     return explore(
         subject.plan(*clients),
-        seed=1,
-        trials_max=8 if effort == "ci" else 200,
+        strategy="pct" if effort == "ci" else "mixed",
+        seed=2,
+        trials_max=6 if effort == "ci" else 200,
         oracles=oracles,
         store=str(where),
     )
