@@ -14,7 +14,8 @@ from harness._engine.sweep import sweep
 from harness._engine.trial import TrialResult
 from harness.cli import main
 from harness.errors import UsageError
-from harness.invariant import Broken, parse_invariant
+from harness.invariant import parse_invariant
+from harness.report.text import show
 from tests.system.support import harness, one_line, plan, python, shell
 
 LEAKS = 'for n in 3 4 5 6 7 8; do eval "exec $n</dev/null"; done'
@@ -75,6 +76,16 @@ def test_a_call_waits_too_long_by_the_trials_time(runner: Runner) -> None:
     sleeps = ("/bin/sleep", "10")
     result = run(runner, sleeps, "waits(main) <= 9s", "waits(main) <= 10s")
     assert broken(result) == ["main waits(main) <= 9s: clock_nanosleep#1 waits for 10.000 s"]
+
+
+def test_what_puts_a_call_off_is_a_part_of_its_wait(runner: Runner) -> None:
+    late = plan(
+        *("/bin/sleep", "6"),
+        faults=["clock_nanosleep=delay(6s)"],
+        invariants=(parse_invariant("waits(main) <= 10s"),),
+    )
+    (only,) = runner.run(late).outcome.broken
+    assert only.found == "clock_nanosleep#1 waits for 12.000 s"
 
 
 def test_who_sleeps_in_the_kernel_waits_and_each_call_counts_by_itself(runner: Runner) -> None:
@@ -176,4 +187,6 @@ def test_run_says_what_was_broken_and_exits_1(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "main breaks descriptors(main) <= 5: 6 descriptors, after event" in done.stderr
     assert load(file).verdict.describe() == "FAIL: main: breaks descriptors(main) <= 5"
-    assert [type(one) for one in load(file).expected.broken] == [Broken]
+    (only,) = load(file).expected.broken
+    assert only.role == "main"
+    assert f"\n {only.event:6}  main openat#" in show(load(file))
