@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import Effort
 from harness._pytest.fixtures import Trial
 from harness.histories import exactly_one_reply, own_reply
 from scenarios.forking_service.properties import few, seeds
@@ -38,10 +37,9 @@ def test_each_has_one_status_and_it_is_its_own_childs(trial: Trial, seed: int) -
     trial(SERVICE, *clients, seed=seed, oracles=oracles, invariants=at_most(3))
 
 
+@pytest.mark.full
 @few
 @given(seed=seeds)
-def test_what_it_has_for_a_child_is_gone_with_it(trial: Trial, seed: int, effort: Effort) -> None:
-    if effort == "ci":
-        pytest.skip("CI has one child a client; fix: HARNESS_EFFORT=full")
+def test_what_it_has_for_a_child_is_gone_with_it(trial: Trial, seed: int) -> None:
     clients = [partial(comes_again, times=3)] * 2
     trial(SERVICE, *clients, seed=seed, invariants=at_most(2))
