@@ -52,6 +52,12 @@ def check_repeats(
     """Raise `HarnessError` that names the event, or what came out, that differs, unless *second*,
     another run of *plan*, went the same way as *first*; `UsageError` for a pattern of *plan* that
     matches nothing that came out."""
+    if second.outcome.end != first.outcome.end:
+        alone = judged_by(oracles, plan.roots[0], second.outcome)
+        longer = "; is the machine busy? see --deadline" * (second.outcome.end == "deadline")
+        raise HarnessError(
+            f"of two runs without any fault one passes, the other not: {alone.describe()}{longer}"
+        )
     if plan.schedule.mode == "controlled" and (differs := _first_difference(first, second)):
         raise HarnessError(
             f"two runs without any fault are not the same: {differs}{_weakened(first, second)}"
