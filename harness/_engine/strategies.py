@@ -98,12 +98,15 @@ def strategy_named(
         case "pos":
             return Drawn(rng, drawn, ("pos",), length)
         case "mixed":
-            by_chance = Drawn(rng, drawn, ("pct", "pos", "random"), length)
+            policies: tuple[Policy, ...] = ("random", "pos", "random", "pct")
+            by_chance = Drawn(rng, drawn, ("pct", "pos", "random") if faults else policies, length)
             mutated = Mutated(random.Random(rng.randrange(_SEEDS)), drawn)
             if faults:
                 return InTurn([by_chance, mutated])
             tree = Tree(base, bound, preemptions, "preemption")
-            return InTurn([tree, by_chance, tree, mutated])
+            # Small programs have their bugs in many orders: chance meets those first, and the tree,
+            # at every other trial, what few orders have.
+            return InTurn([by_chance, tree, by_chance, tree, by_chance, tree, mutated, tree])
     raise UsageError(unknown("strategy", name, NAMES))
 
 
@@ -311,7 +314,7 @@ class Tree:
     def _children(
         self, schedule: Schedule, later: Sequence[Decision], more: int, conflicts: bool
     ) -> Iterator[Schedule]:
-        for index in _spread(len(later)):
+        for index in spread(len(later)):
             decision = later[index]
             for place, other in enumerate(decision.others):
                 is_near = other in decision.conflicts
@@ -338,7 +341,7 @@ class Tree:
         return f"{orders} with at most {some}"
 
 
-def _spread(count: int) -> list[int]:
+def spread(count: int) -> list[int]:
     """The numbers below *count*, each far from those before it: what goes wrong mostly goes wrong
     at several steps in a row, and one of them is soon hit. Source: van der Corput's sequence."""
     width = count.bit_length()

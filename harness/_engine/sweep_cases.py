@@ -13,6 +13,7 @@ from ..schedule import FaultAt, Trigger
 from ..subject import BARE
 from ..trace import Trace
 from .recovery import role_pattern
+from .strategies import spread
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,9 +71,11 @@ def _is_excused(at: FaultAt) -> bool:
 
 def in_turn(cases: Sequence[Case], these: Iterable[int]) -> list[int]:
     """The numbers *these*, in the order in which to run them: most of what there is to find is
-    found early, should the time be short."""
-    rank = ranks(cases, these)
-    return sorted(rank, key=rank.__getitem__)  # of equal ones, that of the earlier call
+    found early, should the time be short. Of equal rank, each is far from those before it."""
+    groups = dict[tuple[bool, int], list[int]]()
+    for number, rank in ranks(cases, these).items():
+        groups.setdefault(rank, []).append(number)
+    return [alike[place] for _, alike in sorted(groups.items()) for place in spread(len(alike))]
 
 
 def ranks(cases: Sequence[Case], these: Iterable[int]) -> dict[int, tuple[bool, int]]:

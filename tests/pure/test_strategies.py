@@ -237,6 +237,27 @@ def test_mixed_ends_when_there_is_no_other_order() -> None:
     assert strategy.claim() == "all 3 interleavings"
 
 
+def test_mixed_begins_with_a_drawn_order_and_every_other_trial_is_of_the_tree() -> None:
+    strategy = strategy_named("mixed", Schedule(), seed=0, length=8)
+    policies = []
+    for _ in range(16):
+        proposal = strategy.propose()
+        assert proposal is not None
+        policies.append(proposal.policy)
+        strategy.learn(proposal, trial((3, 3, 3), proposal)[0])
+    assert policies[1::2] == ["default"] * 8
+    assert policies[::2] == [
+        "random",
+        "pos",
+        "random",
+        "default",
+        "pct",
+        "random",
+        "pos",
+        "default",
+    ]
+
+
 def fault(nth: int) -> FaultAt:
     at = Trigger(role="main", call="write", first=nth, last=nth)
     return FaultAt(at=at, fault=ErrnoFault(errno="EIO"))

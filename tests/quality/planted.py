@@ -71,6 +71,11 @@ class Bug:
     deadline_s: float = DEADLINE_S
 
     @property
+    def asked_for(self) -> tuple[str, ...]:
+        """The kinds of faults that an exploration draws: none unless some are asked for."""
+        return () if self.kinds == KINDS else self.kinds
+
+    @property
     def source(self) -> str:
         return (BUGS / f"{self.module}.py").read_text(encoding="utf-8")
 
@@ -225,7 +230,7 @@ def explore_it(bug: Bug, folder: Path, jobs: int, shrinks: bool) -> Hunt | None:
     began = time.monotonic()
     result = explore(
         plan_of(bug, bug.source, folder),
-        kinds=() if bug.kinds == KINDS else bug.kinds,
+        kinds=bug.asked_for,
         trials_max=_ORDERS,
         jobs=jobs,
         store=str(folder / "store"),
