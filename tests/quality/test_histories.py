@@ -81,6 +81,7 @@ def test_it_is_found_in_another_order_and_again_from_its_recording(
     assert again.word == "REPRODUCED", again.reason
 
 
+@pytest.mark.full
 @each_object
 def test_without_the_oracle_nobody_sees_it(
     service: Callable[..., None],
