@@ -12,6 +12,7 @@ from .._engine.strategies import BOUND
 from ..invariant import Invariant
 from ..oracle import Oracle
 from ..report.explore import block, summary, unclear
+from ..report.sweep import may_differ
 from ..schedule import FaultAt, parse_fault_at
 from ..subject import DEADLINE_S, STEP_LIMIT, ClientLike, Subject
 from .fixtures import Fixture, names_of
@@ -104,6 +105,6 @@ class Explore(Fixture):
         self._end_with(
             [(one.finding.describe(), one.ident) for one in result.findings],
             lambda index, name: block(replace(result.findings[index], ident=name), oracles),
-            [*unclear(result), summary(result)],
+            [*unclear(result), *may_differ(result.golden), summary(result)],
             result.interrupted,
         )

@@ -21,7 +21,16 @@ from ..history import Operation
 from ..invariant import Invariant
 from ..oracle import Oracle, judged_by
 from ..points import KINDS, PHASES
-from ..report.sweep import block, bug_report, cause, repeat, summary, unclear, weakened
+from ..report.sweep import (
+    block,
+    bug_report,
+    cause,
+    may_differ,
+    repeat,
+    summary,
+    unclear,
+    weakened,
+)
 from ..report.text import show
 from ..report.unfired import why_not
 from ..schedule import FaultAt, Schedule, parse_faults_at
@@ -381,7 +390,7 @@ class Sweep(Fixture):
         self._end_with(
             [(one.finding.describe(), one.ident) for one in result.findings],
             lambda index, name: block(replace(result.findings[index], ident=name), plan, oracles),
-            [*unclear(result), *weakened(result), summary(result)],
+            [*unclear(result), *weakened(result), *may_differ(result.golden), summary(result)],
             result.interrupted,
         )
 
