@@ -25,7 +25,7 @@ def can_be_golden(outcome: Outcome) -> bool:
     return outcome.end == "exited" and all(one.result != "wrong" for one in outcome.history)
 
 
-@given(some.outcomes(faults=0).filter(can_be_golden))
+@given(some.outcomes(faults=0).map(lambda one: replace(one, broken=())).filter(can_be_golden))
 def test_an_outcome_that_is_the_golden_one_passes(outcome: Outcome) -> None:
     verdict = judge("main", outcome, outcome)
     assert verdict.status == "PASS", verdict.describe()
