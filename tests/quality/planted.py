@@ -65,6 +65,8 @@ class Bug:
     #: Kinds of faults, and at whose calls, if others than those that are tried unless asked for.
     kinds: tuple[str, ...] = KINDS
     roles: str = "**"
+    #: What can last goes wrong also from each call on.
+    lasting: bool = False
     #: What has no bug, if it is not what that is in the service's other modules.
     sound: str = ""
     #: Of each trial: where the finding is that it never ends, this is what it takes.
@@ -135,6 +137,14 @@ PLANTED = (
         kinds=("crash",),
         roles="client/**",
         sound="Logged",
+    ),
+    Bug(
+        number=16,
+        service="prefork",
+        module="prefork_16_accept_spins",
+        kinds=("descriptors",),
+        roles="service/**",
+        lasting=True,
     ),
     Bug(number=17, service="prefork", module="prefork_17_two_servers", is_of_order=True),
     Bug(number=18, service="prefork", module="prefork_18_descriptors_leak", kinds=("crash",)),
@@ -216,7 +226,7 @@ def sweep_it(bug: Bug, folder: Path, jobs: int) -> Hunt | None:
 def search(bug: Bug, source: str, folder: Path, jobs: int = 1, **options: Any) -> SweepResult:
     """The sweep of the service that *source* has, to its first finding unless *options* say
     otherwise."""
-    usual = {"kinds": bug.kinds, "roles": bug.roles, "exitfirst": True}
+    usual = {"kinds": bug.kinds, "roles": bug.roles, "lasting": bug.lasting, "exitfirst": True}
     return sweep(
         plan_of(bug, source, folder),
         jobs=jobs,
