@@ -386,8 +386,8 @@ TOGETHER = REQUESTS | {
 }
 
 
-#: They differ from `rocks` in two or three calls of the child: swept in the full size only.
-_LIKE_ROCKS = frozenset({"whoami", "exit", "crash"})
+#: They differ from `rocks` or `talk` in two or three calls of the child: in the full size only.
+_LIKE_ROCKS = frozenset({"whoami", "exit", "crash", "terminate"})
 
 
 def each(workloads: Mapping[str, ClientLike]) -> pytest.MarkDecorator:
