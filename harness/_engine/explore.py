@@ -27,7 +27,7 @@ from .record import record
 from .shrink import Aim, Identity, Shrunk, identity_of, shrink
 from .shrink_passes import complexity
 from .store import DIRECTORY, save
-from .strategies import BOUND, Lesson, Proposal, Strategy, strategy_named
+from .strategies import BOUND, CLAIMS, First, Lesson, Proposal, Strategy, strategy_named
 from .trial import TrialResult
 from .variants import with_contents
 
@@ -207,14 +207,17 @@ def explore(
         golden = golden_in_some_order(pool, replace(plan, decisions=True), oracles, until, clock)
         plan = with_contents(plan, golden.outcome)
         drawn = _drawn(plan, golden, words)
+        base = replace(plan.schedule, faults=(*plan.schedule.faults, *faults))
         chosen = strategy_named(
             strategy,
-            replace(plan.schedule, faults=(*plan.schedule.faults, *faults)),
+            base,
             seed=seed,
             length=len(golden.decisions),
             bound=bound,
             faults=drawn,
         )
+        if golden.schedule.switches != plan.schedule.switches and strategy not in CLAIMS:
+            chosen = First(base, chosen)  # the ordinary order breaks something, as was seen
         tally = _Tally(len(faults))
         ends = _Ends(trials_max, until, clock, began)
         exploration = _Exploration(

@@ -19,6 +19,8 @@ from ..schedule import FaultAt, Schedule, Switch, Trigger
 from ..subject import Policy
 
 NAMES = ("mixed", "random", "pct", "pos", "bounded", "delay")
+#: Those that try each order there is, the ordinary one first.
+CLAIMS = ("bounded", "delay")
 BOUND = 2
 _SEEDS = 2**63
 #: Of the faults that are drawn for a trial: how many there are, one entry for each equal chance.
@@ -199,6 +201,26 @@ class Mutated:
 
     def claim(self) -> str:
         return ""
+
+
+class First:
+    """A strategy after one trial of *schedule* itself, of which it learns nothing."""
+
+    def __init__(self, schedule: Schedule, then: Strategy) -> None:
+        self._to_propose = [Proposal(schedule=schedule)]
+        self._is_learned = False
+        self._then = then
+
+    def propose(self) -> Proposal | None:
+        return self._to_propose.pop() if self._to_propose else self._then.propose()
+
+    def learn(self, proposal: Proposal, lesson: Lesson | None) -> None:
+        if self._is_learned:
+            self._then.learn(proposal, lesson)
+        self._is_learned = True
+
+    def claim(self) -> str:
+        return self._then.claim()
 
 
 class InTurn:

@@ -85,7 +85,7 @@ class Use:
         for name in os.listdir("/proc"):
             if name.isdecimal() and int(name) != os.getpid():
                 with contextlib.suppress(OSError):
-                    if self.mark.encode() in Path(f"/proc/{name}/environ").read_bytes():
+                    if self.mark.encode() in _environment(name):
                         found.append(int(name))
         return sorted(found, key=_birth)
 
@@ -121,6 +121,16 @@ class Use:
             if "/trial" in line or " - tmpfs trial " in line or " - overlay overlay " in line
         ]
         return [*names, *mounts, *os.listdir(self.work)]
+
+
+def _environment(pid: str) -> bytes:
+    """That of a process; in the midst of execve(2) it has none for a moment. One that has no
+    program, a zombie or a thread of the kernel, is an OSError."""
+    for _ in range(1000):
+        os.readlink(f"/proc/{pid}/exe")
+        if found := Path(f"/proc/{pid}/environ").read_bytes():
+            return found
+    return b""
 
 
 def _birth(pid: int) -> int:
