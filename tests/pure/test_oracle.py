@@ -21,11 +21,13 @@ def found(outcome: Outcome, golden: Outcome | None = GOLDEN) -> list[tuple[str, 
     return [(finding.oracle, finding.what) for finding in judge("main", outcome, golden).findings]
 
 
-def can_be_golden(outcome: Outcome) -> bool:
-    return outcome.end == "exited" and all(one.result != "wrong" for one in outcome.history)
+def as_golden(outcome: Outcome) -> Outcome:
+    """Without what a golden run has not: most that are drawn have it."""
+    right = tuple(one for one in outcome.history if one.result != "wrong")
+    return replace(outcome, end="exited", status=outcome.status or 0, broken=(), history=right)
 
 
-@given(some.outcomes(faults=0).map(lambda one: replace(one, broken=())).filter(can_be_golden))
+@given(some.outcomes(faults=0).map(as_golden))
 def test_an_outcome_that_is_the_golden_one_passes(outcome: Outcome) -> None:
     verdict = judge("main", outcome, outcome)
     assert verdict.status == "PASS", verdict.describe()
