@@ -1,8 +1,9 @@
 """The full sizes, run once and written down: `python -m benchmarks.soak --write FILE`.
 
-Runs both suites with HARNESS_EFFORT=full and the benchmarks, and writes what was run and found: how
-many tests, the counts that tests recorded (`record_property`), the figures, the commit and the
-machine. Exit status 1 when a test failed; the file is written all the same.
+Runs both suites, or those of their parts that are named, with HARNESS_EFFORT=full, and the
+benchmarks, and writes what was run and found: how many tests, the counts that tests recorded
+(`record_property`), the figures, the commit and the machine. Exit status 1 when a test failed; the
+file is written all the same.
 """
 
 from __future__ import annotations
@@ -28,13 +29,18 @@ def main() -> int:
     parser.add_argument(
         "--write", metavar="FILE", help="where the JSON goes (default: standard output)"
     )
+    parser.add_argument(
+        "parts", metavar="PART", nargs="*", default=["tests", "scenarios"], help="a folder or file"
+    )
     options = parser.parse_args()
+    if missing := [part for part in options.parts if not (ROOT / part).exists()]:
+        parser.error(f"not in {ROOT}: {', '.join(missing)}")
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     report = {
         "began": began,
         "commit": commit(),
         "machine": machine(),
-        "suites": {name: suite(name) for name in ("tests", "scenarios")},
+        "suites": {name: suite(name) for name in options.parts},
         "benchmarks": {name: figures(name) for name in ("kernel_plane", "trials")},
     }
     text = json.dumps(report, indent=2) + "\n"
@@ -45,12 +51,12 @@ def main() -> int:
     return int(any(one["failed"] for one in report["suites"].values()))
 
 
-def suite(folder: str) -> dict[str, Any]:
-    """Run one suite at full size: its counts, its seconds, and what its tests recorded."""
+def suite(part: str) -> dict[str, Any]:
+    """Run one part at full size: its counts, its seconds, and what its tests recorded."""
     with tempfile.TemporaryDirectory() as directory:
         xml = Path(directory, "junit.xml")
         environment = {**os.environ, "HARNESS_EFFORT": "full"}
-        command = [sys.executable, "-m", "pytest", "-q", folder, f"--junitxml={xml}"]
+        command = [sys.executable, "-m", "pytest", "-q", part, f"--junitxml={xml}"]
         subprocess.run(command, cwd=ROOT, env=environment, check=False)
         tree = ET.parse(xml).getroot()
     cases = list(tree.iter("testcase"))

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from conftest import effort_asked_for
 from harness._engine.runner import Runner
 from harness._engine.trial import TrialResult
 from harness.calls import signal_number
@@ -31,6 +32,8 @@ from harness.subject import BARE, SERVICE, TRIAL_DIR, TrialPlan
 PROJECT = Path(__file__).resolve().parents[2]
 #: No test waits longer for one trial, or for one use of the command line.
 PATIENCE_S = 60.0
+#: For all the trials of one test: in the full size they are a thousand.
+_PATIENCE_OF_A_TEST_S = PATIENCE_S * (30 if effort_asked_for() == "full" else 1)
 #: The interpreter itself: a virtual environment may lie where a trial cannot see it.
 PYTHON = os.path.realpath(sys.executable)
 MODES = ("controlled", "free")
@@ -135,8 +138,8 @@ def files(result: TrialResult) -> dict[str, str]:
 
 
 class Watched:
-    """One runner for a whole session. A trial that outlasts PATIENCE_S costs that runner its life,
-    the test its success, and the next test nothing."""
+    """One runner for a whole session. A test that outlasts our patience costs that runner its
+    life, itself its success, and the next test nothing."""
 
     def __init__(self) -> None:
         self._runner: Runner | None = None
@@ -151,7 +154,7 @@ class Watched:
     def guarded(self) -> Iterator[Runner]:
         """The runner for one test."""
         runner = self.get()
-        bite = threading.Timer(PATIENCE_S, os.kill, (runner.pid, signal.SIGKILL))
+        bite = threading.Timer(_PATIENCE_OF_A_TEST_S, os.kill, (runner.pid, signal.SIGKILL))
         bite.daemon = True
         bite.start()
         try:
