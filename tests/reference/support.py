@@ -98,10 +98,14 @@ class Service:
         assert os.listdir(self.place) == [], self.read
         return status
 
-    def clear(self) -> None:
-        """End it whatever it does, and remove what it has left."""
+    def die(self) -> None:
+        """Kill it; it is gone then."""
         self.process.kill()
         self.process.wait()
+
+    def clear(self) -> None:
+        """End it whatever it does, and remove what it has left."""
+        self.die()
         if self.process.stderr is not None:
             self.process.stderr.close()
         if self.is_own_place:

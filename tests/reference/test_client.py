@@ -124,7 +124,7 @@ def test_when_the_service_dies_its_clients_hear_it() -> None:
         child = service.spawn("replay")
         child.stdin.write(b"1 here\n")
         assert child.stdout.readline() == b"here\n"
-        service.process.kill()
+        service.die()
         assert child.wait() == 255
         # The child itself goes on, for whoever still talks with it.
         assert child.communicate(b"1 x\n") == (b"x\n", b"")
