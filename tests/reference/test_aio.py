@@ -130,7 +130,7 @@ def test_when_the_service_dies_its_clients_hear_it() -> None:
         process = await create_forked_process("replay", path=service.path)
         process.stdin.write(b"1 here\n")
         assert await process.stdout.readline() == b"here\n"
-            service.die()
+        service.die()
         assert await process.wait() == 255
         # The child itself goes on, for whoever still talks with it.
         assert await process.communicate(b"1 x\n") == (b"x\n", b"")
