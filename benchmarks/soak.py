@@ -20,6 +20,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -52,12 +54,13 @@ def main() -> int:
 
 
 def suite(part: str) -> dict[str, Any]:
-    """Run one part at full size: its counts, its seconds, and what its tests recorded."""
+    """Run one part at full size: its counts, its seconds, and what its tests recorded. When it was
+    *interrupted*, the tests that ran then are among those that passed."""
     with tempfile.TemporaryDirectory() as directory:
         xml = Path(directory, "junit.xml")
         environment = {**os.environ, "HARNESS_EFFORT": "full"}
         command = [sys.executable, "-m", "pytest", "-q", part, f"--junitxml={xml}"]
-        subprocess.run(command, cwd=ROOT, env=environment, check=False)
+        done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
         tree = ET.parse(xml).getroot()
     cases = list(tree.iter("testcase"))
     outcomes = [next((kind.tag for kind in case if kind.tag in _WORST), "passed") for case in cases]
@@ -65,6 +68,7 @@ def suite(part: str) -> dict[str, Any]:
         "passed": outcomes.count("passed"),
         "failed": outcomes.count("failure") + outcomes.count("error"),
         "skipped": outcomes.count("skipped"),
+        "interrupted": done.returncode == pytest.ExitCode.INTERRUPTED,
         "seconds": round(sum(float(one.get("time", 0)) for one in tree.iter("testsuite")), 1),
         "recorded": [
             {
