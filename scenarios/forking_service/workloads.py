@@ -386,8 +386,8 @@ TOGETHER = REQUESTS | {
 }
 
 
-#: They differ from `rocks` or `talk` in two or three calls of the child: in the full size only.
-_LIKE_ROCKS = frozenset({"whoami", "exit", "crash", "terminate"})
+#: They differ from `rocks` or `talk` in a few calls of the child: in the full size only.
+_LIKE_ROCKS = frozenset({"replay", "whoami", "exit", "crash", "terminate"})
 
 
 def each(workloads: Mapping[str, ClientLike]) -> pytest.MarkDecorator:
