@@ -277,6 +277,9 @@ class Intake:
     def _born(self, parent: Task | None, tid: int, tgid: int) -> Task:
         trial = self._trial
         trial.cloning = None
+        if parent is not None and tgid == parent.tgid and not parent.begun:
+            # Each thread of a process shows all others; one that has no role yet has made none.
+            parent = trial.tasks.get(tgid, parent)
         clears, trial.clears = trial.clears, 0
         if parent is None or parent.role is None:
             # Init sleeps in its vfork while it starts a command; an orphan that it inherited from
