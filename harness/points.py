@@ -30,6 +30,7 @@ from .fault import (
 )
 from .schedule import FaultAt, Trigger, role_matches
 from .trace import NO_ROLE, Event, Trace
+from .trigger import process_of
 
 #: The kinds that are tried unless others are asked for. `hold` and `signal` are not among them: a
 #: task that is stuck for ever excuses nearly everything, and a signal is what its handler makes it.
@@ -105,7 +106,7 @@ def points(
             continue  # a mark, what a client of ours told, or a call newer than our table
         descriptor = descriptors.see(event)
         connected = connected or event.call in _CONNECTS
-        process = _process_of(event.role)
+        process = process_of(event.role)
         if process != event.role:
             threaded.add(process)
         if phase in phases and event.call in wanted and role_matches(roles, event.role):
@@ -142,12 +143,6 @@ def _phases_after(golden: Trace) -> list[str]:
         after.append(next_of.get(event.role, ""))
         next_of[event.role] = phase
     return after[::-1]
-
-
-def _process_of(role: str) -> str:
-    """The role of the first thread of the process that *role* is a thread of."""
-    first, _, thread = role.rpartition("#")
-    return first if first and "/" not in thread else role
 
 
 # ---- What can go wrong at a point ----------------------------------------------------------------

@@ -41,6 +41,12 @@ def check_role(name: str, role: object, error: type[UsageError]) -> None:
     check_match(name, role, EXACT_ROLE, "main, service/0 or service#1", error)
 
 
+def process_of(role: str) -> str:
+    """The role of the first thread of the process that *role* is a thread of."""
+    first, _, thread = role.rpartition("#")
+    return first if first and "/" not in thread else role
+
+
 @lru_cache(maxsize=4096)
 def role_matches(pattern: str, role: str) -> bool:
     """Whether *pattern* means *role*: `*` is any text within one level, `**` crosses levels."""

@@ -21,7 +21,7 @@ from ..schedule import FaultAt, Schedule
 from ..subject import TrialPlan
 from ..verdict import Finding, Outcome, Verdict
 from .coverage import Coverage, grams
-from .golden import golden_in_some_order
+from .golden import golden_in
 from .pool import Answer, Pool
 from .record import record
 from .shrink import Aim, Identity, Shrunk, identity_of, shrink
@@ -204,7 +204,8 @@ def explore(
     until = None if budget_s is None else began + budget_s
     words = check_kinds(kinds) if kinds else ()
     with contextlib.nullcontext(pool) if pool else Pool(jobs, cpus) as pool:
-        golden = golden_in_some_order(pool, replace(plan, decisions=True), oracles, until, clock)
+        asking = replace(plan, decisions=True)
+        golden = golden_in(pool, asking, oracles, until, clock, any_order=True)
         plan = with_contents(plan, golden.outcome)
         drawn = _drawn(plan, golden, words)
         base = replace(plan.schedule, faults=(*plan.schedule.faults, *faults))

@@ -79,27 +79,14 @@ def golden_in(
     oracles: Sequence[Oracle] = (),
     until: float | None = None,
     clock: Callable[[], float] = time.monotonic,
+    *,
+    any_order: bool = False,
 ) -> TrialResult:
     """The run of *plan* in which nothing goes wrong, run twice in *pool*: it passes, and goes the
-    same way twice; and then in variants, for what may differ from it. Raises `HarnessError` when it
-    does not, cannot run, or has not ended when it is *until* by *clock*."""
-    plan = replace(plan, contents=True)
-    first, second = _run(pool, [plan, plan], until, clock)
-    check_passes(plan, first, oracles)
-    check_repeats(plan, first, second, oracles)
-    return golden_of(plan, [first, *_run(pool, variants_of(plan), until, clock)])
-
-
-def golden_in_some_order(
-    pool: Pool,
-    plan: TrialPlan,
-    oracles: Sequence[Oracle] = (),
-    until: float | None = None,
-    clock: Callable[[], float] = time.monotonic,
-) -> TrialResult:
-    """As golden_in(), but where the ordinary order of events fails, the first of some others that
-    does not: then it is the ordinary one that breaks something. Raises the `HarnessError` of the
-    ordinary one when all fail."""
+    same way twice; and then in variants, for what may differ from it. In *any_order*: where the
+    ordinary order of events fails, the first of some others that does not, for then it is the
+    ordinary one that breaks something. Raises `HarnessError` when it does not pass, cannot run, or
+    has not ended when it is *until* by *clock*."""
     plan = replace(plan, contents=True)
     first, second = _run(pool, [plan, plan], until, clock)
     try:
@@ -107,10 +94,7 @@ def golden_in_some_order(
     except UsageError:
         raise
     except HarnessError:
-        others = [
-            replace(plan, policy="pct", policy_seed=seed, length=max(1, len(first.decisions)))
-            for seed in range(_OTHERS if first.outcome.end in _ENDS_SOON and first.decisions else 0)
-        ]
+        others = _others(plan, first) if any_order else []
         for result in _run(pool, others, until, clock):
             if judged_by(oracles, plan.roots[0], result.outcome).status == "PASS":
                 schedule = replace(plan.schedule, switches=result.schedule.switches)
@@ -118,6 +102,16 @@ def golden_in_some_order(
         raise
     check_repeats(plan, first, second, oracles)
     return golden_of(plan, [first, *_run(pool, variants_of(plan), until, clock)])
+
+
+def _others(plan: TrialPlan, first: TrialResult) -> list[TrialPlan]:
+    """Other orders than that of *first*, if there are any and it did not take all of its time."""
+    if not first.decisions or first.outcome.end not in _ENDS_SOON:
+        return []
+    return [
+        replace(plan, policy="pct", policy_seed=seed, length=len(first.decisions))
+        for seed in range(_OTHERS)
+    ]
 
 
 def _run(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 
 from .._kernel.seccomp import ARGS
 from ..calls import NR
+from ..trigger import process_of
 from .tasks import Task
 from .timers import Answer
 from .virtual_time import STEP_NS, VirtualTime, ticks
@@ -74,7 +75,7 @@ class ProcessorTime:
             used = self._threads_ended.get(task.tgid, 0) + self._of_thread(task)
             self._threads_ended[task.tgid] = used
         else:
-            parent = task.name.rpartition("/")[0].partition("#")[0]
+            parent = process_of(task.name.rpartition("/")[0])
             used = self._of_process(task) + self._children_ended.pop(task.name, 0)
             self._children_ended[parent] = self._children_ended.get(parent, 0) + used
             self._threads_ended.pop(task.tgid, None)
@@ -89,7 +90,7 @@ class ProcessorTime:
         return sum(map(self._of_thread, living)) + self._threads_ended.get(task.tgid, 0)
 
     def _of_children(self, task: Task) -> int:
-        return self._children_ended.get(task.name.partition("#")[0], 0)
+        return self._children_ended.get(process_of(task.name), 0)
 
     def _getrusage(self, task: Task, args: tuple[int, ...]) -> Answer:
         (who,) = struct.unpack("=i", struct.pack("=I", args[0] & 0xFFFFFFFF))

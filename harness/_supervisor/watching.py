@@ -8,18 +8,16 @@ is left there is judged by that."""
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 
 from .._kernel.seccomp import Notification
 from ..invariant import Broken, Invariant
-from ..trigger import role_matches
+from ..trigger import process_of, role_matches
 from .state import Trial
 from .tasks import FREE, HELD, PARKED, Task
 
 #: The trial's time goes on a little with each step: so much more is not taken for longer.
 _TOLERANCE_NS = 10**6
-_THREAD = re.compile("#[^/#]*$")
 
 
 class Watch:
@@ -68,7 +66,7 @@ class Watch:
             self._look_at_waits(for_ever=True)
 
     def _count(self, kind: str, task: Task, count: Callable[[Task], int]) -> None:
-        role = _THREAD.sub("", task.name)
+        role = process_of(task.name)
         mine = [one for one in self._of[kind] if role_matches(one.role, role)]
         number = count(task) if mine else 0
         for one in mine:

@@ -22,8 +22,9 @@ from harness._engine.sweep import sweep
 from harness._engine.sweep_cases import Case, cases_of, ranks
 from harness.points import points
 from harness.subject import TrialPlan
+from tests.quality.caught import stop_at_the_first
 from tests.quality.planted import Bug, plan_of
-from tests.quality.small import Small, stop_at_the_first
+from tests.quality.small import Small
 
 #: A search that has found nothing by then has not found it.
 TRIALS_MAX = 1500

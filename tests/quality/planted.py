@@ -25,9 +25,7 @@ from harness._engine.sweep import sweep
 from harness._engine.sweep_result import SweepResult
 from harness.oracle import judge
 from harness.points import KINDS
-from harness.recording import Recording
 from harness.subject import DEADLINE_S, ClientLike, TrialPlan
-from harness.verdict import Finding
 from harness.workload import Workload
 from scenarios.forking_service.workloads import (
     EVERYTHING,
@@ -40,7 +38,7 @@ from scenarios.forking_service.workloads import (
 )
 from scenarios.prefork_interpreter.service import READY
 from scenarios.prefork_interpreter.workloads import CALLS
-from tests.quality.small import stop_at_the_first
+from tests.quality.caught import Caught, stop_at_the_first
 
 BUGS = Path(__file__).with_name("bugs")
 #: How often a recording is replayed, in the full size.
@@ -160,20 +158,10 @@ ORDINARY: dict[str, ClientLike] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Hunt:
-    """What came of hunting one bug: after so many *trials* of those there are, and *seconds*."""
+class Hunt(Caught):
+    """What came of hunting one bug of a service."""
 
     bug: Bug
-    trials: int
-    seconds: float
-    finding: Finding
-    by: str
-    recording: Recording
-
-    @property
-    def faults(self) -> int:
-        """Faults and switches of the recording."""
-        return len(self.recording.schedule.faults) + len(self.recording.schedule.switches)
 
 
 def hunt(bug: Bug, folder: Path, jobs: int = 1, *, shrinks: bool = True) -> Hunt | None:

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Literal
 
 from harness._engine import store
-from harness._engine.explore import ExploreProgress, explore
+from harness._engine.explore import explore
 from harness._engine.replay import Replay, replay
 from harness._engine.sweep import sweep
 from harness.arguments import parser
 from harness.planning import plan_to_repeat
-from harness.recording import Recording
 from harness.subject import TrialPlan
-from harness.verdict import Finding
+from tests.quality.caught import Caught, stop_at_the_first
 
 PROGRAMS = Path(__file__).with_name("programs")
 #: Of a search that goes to its end, where orders are tried.
@@ -131,20 +130,10 @@ def _compile(source: str, folder: Path, *flags: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Catch:
-    """What came of searching a small program to its first finding."""
+class Catch(Caught):
+    """What came of searching one small program."""
 
     bug: Small
-    trials: int
-    seconds: float
-    finding: Finding
-    by: str
-    recording: Recording
-
-    @property
-    def faults(self) -> int:
-        """Faults and switches of the recording."""
-        return len(self.recording.schedule.faults) + len(self.recording.schedule.switches)
 
 
 def hunt_small(bug: Small, folder: Path, jobs: int = 1, *, shrinks: bool = True) -> Catch | None:
@@ -178,12 +167,6 @@ def hunt_small(bug: Small, folder: Path, jobs: int = 1, *, shrinks: bool = True)
         by=by,
         recording=store.load(folder / "store" / ident / "recording.json"),
     )
-
-
-def stop_at_the_first(progress: ExploreProgress) -> None:
-    """To be called by an exploration: it ends with its first finding."""
-    if progress.findings:
-        raise KeyboardInterrupt  # as a user would; what was found is kept
 
 
 def findings_of_twin(bug: Small, folder: Path, jobs: int = 1) -> list[str]:

@@ -25,12 +25,16 @@ def _needs_a_compiler() -> None:
         pytest.skip("no C compiler here; fix: apt-get install gcc libc6-dev")
 
 
-@pytest.mark.parametrize("bug", SMALL, ids=lambda bug: bug.file)
+@pytest.mark.parametrize(
+    "bug",
+    [
+        pytest.param(bug, id=bug.file, marks=() if bug.number in IN_CI else pytest.mark.full)
+        for bug in SMALL
+    ],
+)
 def test_it_is_found_is_found_again_and_is_gone_when_it_is_mended(
     bug: Small, tmp_path: Path, effort: str
 ) -> None:
-    if effort == "ci" and bug.number not in IN_CI:
-        pytest.skip("CI looks for some of them only; fix: HARNESS_EFFORT=full")
     caught = hunt_small(bug, tmp_path, shrinks=effort == "full")
     assert caught is not None, f"not found: {bug.what}"
     if effort == "full":
@@ -42,8 +46,7 @@ def test_it_is_found_is_found_again_and_is_gone_when_it_is_mended(
     assert after.word == "FIXED", after.reason
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("bug", SMALL, ids=lambda bug: bug.file)
-def test_the_same_search_finds_nothing_in_its_twin(bug: Small, tmp_path: Path, effort: str) -> None:
-    if effort == "ci":
-        pytest.skip("CI does not search the twins; fix: HARNESS_EFFORT=full")
+def test_the_same_search_finds_nothing_in_its_twin(bug: Small, tmp_path: Path) -> None:
     assert findings_of_twin(bug, tmp_path) == []

@@ -125,6 +125,7 @@ def test_a_pattern_that_says_nothing_is_one_line(
 # ---- Programs that nobody here wrote -------------------------------------------------------------
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "script",
     [
@@ -137,12 +138,10 @@ def test_a_pattern_that_says_nothing_is_one_line(
     ],
 )
 def test_programs_that_draw_are_explored_without_a_false_finding(
-    script: str, tmp_path: Path, effort: str
+    script: str, tmp_path: Path
 ) -> None:
     if shutil.which(script.split()[0]) is None and script.split()[0].isalpha():
         pytest.skip(f"no {script.split()[0]}; fix: install it")
-    if effort == "ci":
-        pytest.skip("in the full size")
     late = ("--calls", "exit_group", "--faults", "delay", "--roles", "main**")
     done = harness("sweep", "-q", *late, "--", "sh", "-c", script, cwd=tmp_path)
     assert (done.returncode, "may differ: " in done.stdout) == (0, True), done

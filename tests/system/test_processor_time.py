@@ -81,6 +81,21 @@ print([before, used()])
     assert 0.02 <= after < 0.021
 
 
+def test_a_child_of_a_thread_has_an_account_of_its_own(runner: Runner) -> None:
+    """What its parent's other children have used is none of its own."""
+    code = """
+import os, threading
+def forks(work):
+    if os.fork() == 0: work(); os._exit(0)
+    os.wait()
+def works(): [os.access("/", 0) for _ in range(20_000)]
+def tells(): os.write(1, str(os.times().children_user).encode())
+forks(works)
+x = threading.Thread(target=forks, args=(tells,)); x.start(); x.join()
+"""
+    assert said(runner, code) == 0.0
+
+
 def test_getrusage_and_times_say_the_same(runner: Runner) -> None:
     usage, times, elapsed, resident = said(
         runner,
