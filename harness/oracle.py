@@ -30,7 +30,7 @@ from .served import (
 )
 from .strict import type_name
 from .usual import as_usual
-from .verdict import FileChange, Finding, Outcome, Verdict
+from .verdict import FileChange, Finding, Outcome, Verdict, what_differs
 from .verdict import status_in_words as status_in_words
 
 #: A user's own: given the outcome and that of the golden run, if there is one, what is wrong. A
@@ -242,7 +242,7 @@ def _differences(root: str, outcome: Outcome, golden: Outcome) -> list[Finding]:
         if got.get(path) != wanted.get(path):
             expected = wanted[path].describe() if path in wanted else "none"
             detail = f"expected {expected}, got {got[path].describe() if path in got else 'none'}"
-            what = f"{how} with another {path}"
+            what = f"{how} with {what_differs(got.get(path), wanted.get(path))}"
             return [Finding(oracle=oracle, role=root, what=what, detail=detail)]
     return []
 

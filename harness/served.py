@@ -16,7 +16,7 @@ from .errors import printable
 from .excuses import Excused, is_within
 from .history import Operation
 from .schedule import FRESH, RESTARTED
-from .verdict import FileChange, Finding, Outcome, status_in_words
+from .verdict import FileChange, Finding, Outcome, status_in_words, what_differs
 
 _NAME_MAX = 60
 _WORDS = {"ok": "succeeds", "fail": "fails", "info": "is cut off", "wrong": "is answered wrongly"}
@@ -348,7 +348,7 @@ def _kept(case: Case) -> Iterator[Finding]:
         is_log = bool(case.excused.said) and wanted.path.endswith(".log")
         if mine != wanted and not (is_log and mine is not None):
             detail = f"expected {wanted.describe()}, got {mine.describe() if mine else 'none'}"
-            what = printable(f"keeps another {wanted.path}")
+            what = printable(f"keeps {what_differs(mine, wanted)}")
             yield Finding(oracle=case.oracle, role=case.root, what=what, detail=detail)
             return
 

@@ -4,7 +4,7 @@ An outcome is what was observed, without opinion; findings are what an oracle ho
 Nothing here judges."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self, cast
 
 from harness.calls import signal_name
@@ -132,6 +132,15 @@ class FileChange:
             size=keys.take("size", int),
             sha256=keys.take("sha256", str),
         )
+
+
+def what_differs(got: FileChange | None, wanted: FileChange | None) -> str:
+    """`another PATH` of two states of a name, of which one may be none; `another mode of PATH` when
+    nothing else differs, for that has another cause."""
+    one = got or wanted
+    assert one is not None
+    only_mode = got is not None and wanted is not None and replace(got, mode=wanted.mode) == wanted
+    return f"another mode of {one.path}" if only_mode else f"another {one.path}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

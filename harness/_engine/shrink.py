@@ -167,6 +167,7 @@ def shrink(
     pool: Pool,
     *,
     limits: bool = False,
+    may_be: Callable[[FaultAt], bool] = lambda at: True,
     until: float | None = None,
     trials_max: int | None = None,
     on_progress: Callable[[ShrinkProgress], None] | None = None,
@@ -174,7 +175,8 @@ def shrink(
 ) -> Shrunk | None:
     """The simplest schedule that *aim* is met by, from *schedule* on; None when that one is not.
 
-    *limits*: they may go too. No trial begins when it is *until* by *clock*, in seconds, nor after
+    *limits*: they may go too. Only a fault that *may_be* there takes the place of one of a harsher
+    kind. No trial begins when it is *until* by *clock*, in seconds, nor after
     *trials_max*; what runs then is given up. What it ends at does not depend on how many trials run
     at once, unless it ends for one of these. A KeyboardInterrupt ends it early, and is part of the
     result, unless it comes before the finding is seen again."""
@@ -183,7 +185,7 @@ def shrink(
     reply = trials.first_of([schedule])
     if reply is None:
         return None
-    shrinker = Shrinker(schedule, reply[1], limits=limits)
+    shrinker = Shrinker(schedule, reply[1], limits=limits, may_be=may_be)
     interrupted: KeyboardInterrupt | None = None
     search = shrinker.search()
     try:

@@ -85,12 +85,19 @@ def complexity(schedule: Schedule) -> tuple[int, ...]:
         len(schedule.faults),
         len(schedule.switches),
         len(schedule.limits),
-        sum(GENTLE.index(type(at.fault)) for at in schedule.faults),
+        sum(harshness(at.fault) for at in schedule.faults),
         sum(_breadth(at.at) for at in schedule.faults)
         + sum(switch.at.call == "*" for switch in schedule.switches),
         sum(at.at.first for at in schedule.faults)
         + sum(switch.at.first for switch in schedule.switches),
     )
+
+
+def harshness(fault: Fault) -> int:
+    """Its place among the kinds, the gentlest the least: an EINTR says that nothing is wrong, only
+    that the call is to be made again."""
+    is_interrupted = isinstance(fault, ErrnoFault) and fault.errno == "EINTR"
+    return 0 if is_interrupted else 1 + GENTLE.index(type(fault))
 
 
 def _breadth(at: Trigger) -> int:
@@ -101,15 +108,23 @@ class Shrinker:
     """A search that starts at *schedule*, which has the finding, as its trial *shown* tells.
 
     *best* is the simplest schedule known so far; at the end it is one-minimal in faults, switches
-    and, when *limits* may go, limits. `passed` counts by pass how often it helped, `asked` how many
-    schedules were asked about."""
+    and, when *limits* may go, limits. Only what *may_be* there takes the place of a harsher fault.
+    `passed` counts by pass how often it helped, `asked` how many schedules were asked about."""
 
-    def __init__(self, schedule: Schedule, shown: Shown, *, limits: bool = False) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        shown: Shown,
+        *,
+        limits: bool = False,
+        may_be: Callable[[FaultAt], bool] = lambda at: True,
+    ) -> None:
         self.best = schedule
         self.shown = shown
         self.asked = 0
         self.passed: dict[str, int] = {}
         self._limits = limits
+        self._may_be = may_be
         self._without: set[str] = set()
 
     def search(self) -> Search:
@@ -236,10 +251,8 @@ class Shrinker:
 
     def _gentler(self) -> Search:
         for index, at in enumerate(self.best.faults):
-            gentler = [
-                self._at("faults", index, FaultAt(at=at.at, fault=fault))
-                for fault in _gentler_than(at)
-            ]
+            others = [replace(at, fault=fault) for fault in _gentler_than(at)]
+            gentler = [self._at("faults", index, other) for other in others if self._may_be(other)]
             yield from self._first_of(gentler)
 
     def _earlier(self) -> Search:
@@ -309,15 +322,16 @@ def _call(decision: Decision) -> Trigger:
 
 
 def _gentler_than(at: FaultAt) -> list[Fault]:
-    """The faults that are of a gentler kind and can be at all the calls that *at* means."""
+    """The faults that are of a gentler kind and can be at all the calls that *at* means. Not EINTR:
+    whether the caller handles any signal is not known here."""
     errnos = {failure.errno for name in at.calls() for failure in FAILURES.get(name, ())}
+    errnos -= {"EINTR"}
     gentler: list[Fault] = [ShortFault(count=1), *(ErrnoFault(errno=e) for e in sorted(errnos))]
     gentler += [CrashAfterFault(), CrashFault()]
-    kind = GENTLE.index(type(at.fault))
     return [
         fault
         for fault in gentler
-        if GENTLE.index(type(fault)) < kind and _can_be_at(fault, at.at.call)
+        if harshness(fault) < harshness(at.fault) and _can_be_at(fault, at.at.call)
     ]
 
 

@@ -62,7 +62,8 @@ def sweep(
     *plan* is the trial without faults; it must pass, and go the same way twice. *kinds* are words
     of `points.faults_at`. *roles* is a pattern, the subject's first task and what descends from it
     unless given; *calls* is as in a trigger. *lasting*: what can last is tried also from that call
-    on. *pairs*: a second thing goes wrong at each call that is there only after the first. *prune*:
+    on. *pairs*: a second thing goes wrong at each call that is there only after the first; what is
+    found by two faults is shrunk. *prune*:
     of calls after which the program goes on alike not all are tried. *exitfirst*: the first finding
     ends it. *jobs* trials run at once, on *cpus* in turn (all that we may use, unless given), or in
     *pool*, which is of no use any more when an error is raised or the sweep was interrupted.
@@ -107,6 +108,7 @@ def sweep(
             search.once(cases, prune=prune, learn=learn)
             search.lasting()
             search.pairs(words)
+            tally.shrink_pairs(pool, until=until, clock=clock)
         except KeyboardInterrupt as signal:
             interrupted = signal
     every = len(there) + tally.new_calls
@@ -124,6 +126,7 @@ def sweep(
         did_not_fire=len(tally.ended) - tally.fired,
         findings=tally.found(store),
         inconclusive=tally.unclear(),
+        shrinking_trials=tally.shrinking_trials,
         seconds=clock() - began,
         interrupted=interrupted,
     )

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 from ..schedule import FaultAt
 from ..verdict import Finding, Verdict
+from .shrink import Shrunk
 from .trial import TrialResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """One thing that was found, at the trial with the fewest events that shows it.
+    """One thing that was found, at the trial with the gentlest fault that shows it; of equal ones,
+    that with the fewest events.
 
-    *fault* is the last that was met, *after* the one that came before it, if there was one.
+    *fault* is the last that was met, *after* the one that came before it, if there was one: then
+    the two were *shrunk*, unless there was no time, and neither can be left out.
     *others* are the faults at which it was found too. *ident* is the id of its recording, or None
     and *not_recorded* says why."""
 
@@ -22,6 +25,7 @@ class Found:
     fault: FaultAt
     result: TrialResult
     after: FaultAt | None = None
+    shrunk: Shrunk | None = None
     others: tuple[FaultAt, ...] = ()
     ident: str | None = None
     not_recorded: str = ""
@@ -30,6 +34,11 @@ class Found:
     def faults(self) -> tuple[FaultAt, ...]:
         """In the order in which they are met."""
         return (self.fault,) if self.after is None else (self.after, self.fault)
+
+    @property
+    def dropped(self) -> tuple[FaultAt, ...]:
+        """Those of the two that do not matter."""
+        return self.shrunk.dropped if self.shrunk else ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,9 +72,9 @@ class SweepResult:
 
     Of *calls* that were asked for, at *points* something can go wrong, and *covered* of these were
     tried in each way; *pruned* were not, since others like them went alike. *new_points*, and
-    *new_covered*, are there only after a fault. Of *trials* in *fired* the fault was met; in
-    *did_not_fire* not, as when a short transfer has nothing to shorten. *interrupted* is what ended
-    it early."""
+    *new_covered*, are there only after a fault. Of *trials* (*shrinking_trials* not among them) in
+    *fired* the fault was met; in *did_not_fire* not, as when a short transfer has nothing to
+    shorten. *interrupted* is what ended it early."""
 
     golden: TrialResult
     calls: int
@@ -81,6 +90,7 @@ class SweepResult:
     pruned: int = 0
     new_points: int = 0
     new_covered: int = 0
+    shrinking_trials: int = 0
     interrupted: KeyboardInterrupt | None = None
 
     @property

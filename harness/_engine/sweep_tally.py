@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 from ..errors import HarnessError
@@ -12,25 +12,37 @@ from ..fault import ShortFault
 from ..oracle import Oracle, judged_by
 from ..subject import TrialPlan
 from ..verdict import Outcome, Verdict
-from .pool import Answer
+from .pool import Answer, Pool
 from .record import record
+from .shrink import Aim, Shrunk, identity_of, shrink
+from .shrink_passes import harshness
 from .store import save
 from .sweep_cases import Case
 from .sweep_result import Found, KindTally, Unclear
 from .trial import TrialResult
 
+_SHRINK_TRIALS_MAX = 500  # for each finding
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Failed:
-    case: int
-    faults: int
+    number: int
+    case: Case
     verdict: Verdict
     result: TrialResult
 
     @property
-    def size(self) -> tuple[int, int, int]:
-        """The smallest of those that fail alike is shown; of equal ones, the first."""
-        return self.faults, len(self.result.trace.events), self.case
+    def size(self) -> tuple[int, ...]:
+        """The smallest of those that fail alike is shown: that with fewer faults, about a program's
+        own files, of gentler kinds, with the shorter trace; of equal ones, the first."""
+        faults = self.case.faults
+        return (
+            len(faults),
+            self.case.library,
+            sum(harshness(at.fault) for at in faults),
+            len(self.result.trace.events),
+            self.number,
+        )
 
 
 class _Group:
@@ -39,11 +51,11 @@ class _Group:
 
     def __init__(self, first: _Failed) -> None:
         self.smallest = first
-        self.cases = [first.case]
+        self.cases = [first.number]
 
     def add(self, other: _Failed) -> None:
         self.smallest = min(self.smallest, other, key=lambda failed: failed.size)
-        self.cases.append(other.case)
+        self.cases.append(other.number)
 
 
 class Tally:
@@ -60,6 +72,7 @@ class Tally:
         self._plan, self._golden, self._oracles = plan, golden, oracles
         self._paths = {change.path for change in golden.files}
         self._failed: dict[tuple[str, str, str], _Group] = {}
+        self._shrunk: dict[tuple[str, str, str], Shrunk] = {}
         self._unclear: dict[int, str] = {}
         self._judged: dict[int, Hashable] = {}
         # By the numbers of points: how many cases are left to try; there only after a fault; not
@@ -97,8 +110,7 @@ class Tally:
             oracle, role, what = verdict.findings[0].identity()
             key = oracle, role, without_chance(what, self._paths)
             self._judged[case] = key
-            faults = len(self.cases[case].faults)
-            failed = _Failed(case=case, faults=faults, verdict=verdict, result=answer)
+            failed = _Failed(number=case, case=self.cases[case], verdict=verdict, result=answer)
             if key in self._failed:
                 self._failed[key].add(failed)
             else:
@@ -132,6 +144,40 @@ class Tally:
         if outcome.end == "steps" and at.at.last is None and isinstance(at.fault, ShortFault):
             return "so many small transfers are more steps than it may make: see --steps"
         return ""
+
+    # ---- Shrinking pairs -------------------------------------------------------------------------
+
+    def shrink_pairs(self, pool: Pool, *, until: float | None, clock: Callable[[], float]) -> None:
+        """Simplify each finding that was met with two faults only, as far as there is time until
+        *until* by *clock*: either may do alone, or a gentler one of those that were tried there."""
+        tried = {(case.at.at.call, case.at.fault) for case in self.cases}
+        for key, group in self._failed.items():
+            first = group.smallest
+            if first.case.after is None:
+                continue
+            shrunk = shrink(
+                Aim(
+                    plan=self._plan,
+                    identity=identity_of(first.verdict.findings[0]),
+                    golden=self._golden,
+                    oracles=self._oracles,
+                ),
+                first.result.schedule,
+                pool,
+                may_be=lambda at: (at.at.call, at.fault) in tried,
+                until=until,
+                trials_max=_SHRINK_TRIALS_MAX,
+                clock=clock,
+            )
+            if shrunk is None:
+                continue
+            self._shrunk[key] = shrunk
+            if shrunk.interrupted is not None:
+                raise shrunk.interrupted
+
+    @property
+    def shrinking_trials(self) -> int:
+        return sum(shrunk.trials for shrunk in self._shrunk.values())
 
     # ---- What came of it -------------------------------------------------------------------------
 
@@ -190,32 +236,39 @@ class Tally:
         )
 
     def found(self, store: str | None) -> tuple[Found, ...]:
-        """A group for each different finding, the smallest first; recorded in *store*."""
-        found = []
-        for group in sorted(self._failed.values(), key=lambda group: group.smallest.size):
-            first = group.smallest
-            others = sorted(case for case in group.cases if case != first.case)
-            ident, why = self._recorded(first, store)
-            found.append(
-                Found(
-                    finding=first.verdict.findings[0],
-                    verdict=first.verdict,
-                    fault=self.cases[first.case].at,
-                    after=self.cases[first.case].after,
-                    result=first.result,
-                    others=tuple(self.cases[case].at for case in others),
-                    ident=ident,
-                    not_recorded=why,
-                )
-            )
-        return tuple(found)
+        """One for each different finding, the smallest first; recorded in *store*."""
+        groups = sorted(self._failed.items(), key=lambda item: item[1].smallest.size)
+        return tuple(self._found(group, self._shrunk.get(key), store) for key, group in groups)
 
-    def _recorded(self, failed: _Failed, store: str | None) -> tuple[str | None, str]:
+    def _found(self, group: _Group, shrunk: Shrunk | None, store: str | None) -> Found:
+        first = group.smallest
+        after, at, result, verdict = first.case.after, first.case.at, first.result, first.verdict
+        if shrunk is not None:
+            *before, at = shrunk.schedule.faults
+            after = before[-1] if before else None
+            result, verdict = shrunk.result, shrunk.verdict
+        ident, why = self._recorded(result, verdict, store)
+        others = sorted(number for number in group.cases if number != first.number)
+        return Found(
+            finding=verdict.findings[0],
+            verdict=verdict,
+            fault=at,
+            after=after,
+            shrunk=shrunk,
+            result=result,
+            others=tuple(self.cases[number].at for number in others),
+            ident=ident,
+            not_recorded=why,
+        )
+
+    def _recorded(
+        self, result: TrialResult, verdict: Verdict, store: str | None
+    ) -> tuple[str | None, str]:
         """The id of the recording, or why there is none."""
         if store is None:
             return None, "nobody asked for recordings"
         try:
-            recording = record(self._plan, failed.result, failed.verdict, self._golden)
+            recording = record(self._plan, result, verdict, self._golden)
             return save(recording, store), ""
         except OSError as error:
             return None, f"{store}: {error.strerror}"

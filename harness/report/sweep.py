@@ -27,6 +27,8 @@ def block(found: Found, plan: TrialPlan, oracles: Sequence[str] = ()) -> list[st
     """One finding as a bug report: what broke, the smallest cause, the line that repeats it, which
     names the user's own *oracles*: a recording does not hold them."""
     more = []
+    if found.dropped:
+        more.append(f"does not matter: {', '.join(map(str, found.dropped))}")
     if found.others:
         more.append(f"and in {len(found.others)} more: {clipped(_others(found.others))}")
     if found.ident is not None:
@@ -65,6 +67,7 @@ def summary(result: SweepResult) -> str:
         *([f"{result.pruned} pruned"] if result.pruned else []),
         *([f"new points {result.new_covered}/{result.new_points}"] if result.new_points else []),
         counted(result.trials, "trial"),
+        *([f"{result.shrinking_trials} more to shrink"] if result.shrinking_trials else []),
         f"{result.fired} fired",
         f"{result.did_not_fire} did not fire",
         counted(len(result.findings), "finding"),
@@ -119,6 +122,7 @@ def to_json(result: SweepResult, plan: TrialPlan) -> dict[str, object]:
         "points": {"covered": result.covered, "all": result.points},
         "new_points": {"covered": result.new_covered, "all": result.new_points},
         "trials": result.trials,
+        "shrinking_trials": result.shrinking_trials,
         "fired": result.fired,
         "did_not_fire": result.did_not_fire,
         "pruned": result.pruned,
@@ -139,6 +143,7 @@ def to_json(result: SweepResult, plan: TrialPlan) -> dict[str, object]:
                 **found.finding.to_json(),
                 "fault": str(found.fault),
                 "after": None if found.after is None else str(found.after),
+                "does_not_matter": [str(at) for at in found.dropped],
                 "others": [str(other) for other in found.others],
                 "events": len(found.result.trace.events),
                 "recording": found.ident,

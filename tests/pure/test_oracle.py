@@ -79,6 +79,13 @@ def test_exit_0_with_another_file_is_a_finding_that_names_it() -> None:
     wanted = replace(GOLDEN, files=(FILE,))
     what = "exits 0 with another /work/out"
     assert found(FAULTED, wanted) == [("honest-result", what)]
+    other = replace(FILE, mode=0o600, sha256=NOTHING.sha256)
+    assert found(replace(FAULTED, files=(other,)), wanted) == [("honest-result", what)]
+
+
+def test_another_mode_and_another_content_of_a_file_are_two_findings() -> None:
+    wanted = replace(GOLDEN, files=(FILE,))
+    what = "exits 0 with another mode of /work/out"
     assert found(replace(FAULTED, files=(replace(FILE, mode=0o600),)), wanted) == [
         ("honest-result", what)
     ]

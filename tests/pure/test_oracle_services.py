@@ -360,6 +360,14 @@ def test_where_nobody_saw_a_failure_the_service_keeps_what_it_keeps_ever(fault: 
     assert found(replace(GOLDEN, files=()), fault) == what
 
 
+def test_of_a_name_that_is_kept_the_mode_is_a_finding_of_its_own() -> None:
+    (kept,) = GOLDEN.files
+    other = replace(GOLDEN, files=(replace(kept, mode=0o644),))
+    assert found(other, "fsync=EIO") == [
+        "honest-result: service: keeps another mode of /trial/store"
+    ]
+
+
 @pytest.mark.parametrize("fault", [*ONE_OPERATION, *OWN])
 def test_what_failed_visibly_may_not_have_been_kept(fault: str) -> None:
     assert found(replace(ONE_FAILED, files=()), fault) == []

@@ -17,6 +17,7 @@ from harness._engine.shrink_passes import (
     Shrinker,
     complexity,
     digest_of,
+    harshness,
 )
 from harness._supervisor.decisions import Decision
 from harness.fault import CrashFault, ErrnoFault, Fault, HoldFault, ShortFault
@@ -41,10 +42,11 @@ class Driven:
         show: Show = nothing_shown,
         *,
         limits: bool = False,
+        may_be: Callable[[FaultAt], bool] = lambda at: True,
     ) -> None:
         assert fails(schedule)
         self.asked: list[Schedule] = []
-        self.shrinker = Shrinker(schedule, show(schedule), limits=limits)
+        self.shrinker = Shrinker(schedule, show(schedule), limits=limits, may_be=may_be)
         search = self.shrinker.search()
         try:
             candidates = next(search)
@@ -142,6 +144,28 @@ def test_a_fault_becomes_the_gentlest_that_does() -> None:
     assert isinstance(best.faults[0].fault, ErrnoFault)
     best = Driven(schedule, lambda one: fails_with(one, CrashFault, HoldFault)).best
     assert best.faults[0].fault == CrashFault()
+
+
+def test_only_what_may_be_there_takes_the_place_of_a_harsher_fault() -> None:
+    schedule = Schedule(faults=(fault("write", HoldFault()),))
+    best = Driven(
+        schedule,
+        lambda one: bool(one.faults),
+        may_be=lambda at: at.fault == CrashFault(),
+    ).best
+    assert best.faults[0].fault == CrashFault()
+
+
+def test_who_may_not_be_interrupted_is_not_said_to_be() -> None:
+    schedule = Schedule(faults=(fault("wait4", HoldFault()),))
+    best = Driven(schedule, lambda one: fails_with(one, ErrnoFault, HoldFault)).best
+    assert best == schedule
+
+
+def test_an_interrupted_call_is_gentler_than_any_other_fault() -> None:
+    others = [ShortFault(count=1), ErrnoFault(errno="EIO"), CrashFault()]
+    ranks = [harshness(one) for one in [ErrnoFault(errno="EINTR"), *others]]
+    assert ranks == sorted(set(ranks))
 
 
 def fails_with(schedule: Schedule, *kinds: type[Fault]) -> bool:

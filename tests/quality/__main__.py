@@ -48,7 +48,7 @@ is killed, for the kernel keeps what was written; s7 has what is seen, a rename 
 MIDDLE = f"""
 *found after*: trials, and seconds on processors that others use too; for an order it is the number
 of the first trial that shows it, and the seconds have the rest of its trials and shrinking. *by*:
-the fault of the recording, which is the trial with the fewest events that shows the finding.
+the fault of the recording, which is the gentlest that shows the finding, with the fewest events.
 *reproduced*: of replays of the recording. *when mended*: what replay says when the bug is out of
 the same file.
 
