@@ -142,6 +142,8 @@ class Launcher:
         try:
             listener = self.listen()
         except OSError as error:
+            # The lock, too: for the first call of all it was made just now.
+            self.remove_names()
             raise LauncherError(f"cannot listen on {self.names.socket}: {error}") from None
         call: socket.socket | None = None
         try:

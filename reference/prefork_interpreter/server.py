@@ -192,8 +192,14 @@ class Server:
         self.state = after(self.state, Event.STOPPED)
 
     def look_at_the_program(self) -> None:
-        """End when a file is newer than the process: the caller then starts another server."""
-        path = reload.newer(self._paths, self._started_ns)
+        """End when a file is newer than the process: the caller then starts another server. So it
+        is when one cannot be looked at."""
+        try:
+            path = reload.newer(self._paths, self._started_ns)
+        except OSError as error:
+            self.log.error(f"cannot look at {error.filename}: {error.strerror}")
+            self.stop("whether the program has changed is not known; ending")
+            return
         if path is not None:
             self.stop(f"{path} has changed; ending")
 

@@ -1,5 +1,7 @@
 """Debian's launcher and ours, executed, with a script that is executed: the same holds."""
 
+from functools import partial
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,7 +9,12 @@ from hypothesis import strategies as st
 from conftest import Effort
 from harness._pytest.fixtures import Sweep, Trial
 from scenarios.forking_service.properties import few, seeds
-from scenarios.prefork_interpreter.whole import LAUNCHERS, everything, service
+from scenarios.prefork_interpreter.whole import (
+    LAUNCHERS,
+    everything,
+    service,
+    waits_until_idle,
+)
 
 under_each = pytest.mark.parametrize("launcher", LAUNCHERS)
 _NAMES = st.lists(st.sampled_from(["hello", "exit", "killed", "copy"]), min_size=2, max_size=2)
@@ -45,3 +52,9 @@ def test_a_caller_is_killed(sweep: Sweep, launcher: str, effort: Effort) -> None
         beside=work["hello"],
         it=work["copy"],
     )
+
+
+@under_each
+def test_an_idle_server_leaves_nothing(trial: Trial, launcher: str) -> None:
+    waits = partial(waits_until_idle, launcher=launcher)
+    trial(service(launcher, idle_timeout=3000.0), waits, recovers=False)

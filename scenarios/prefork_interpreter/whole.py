@@ -4,6 +4,7 @@ is the interpreter that it starts."""
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ LAUNCHERS = {
     "C": ("/usr/bin/prefork-interp",),
     "ours": (PYTHON, "-S", "-m", "reference.prefork_interpreter"),
 }
+_RUN_DIRECTORY = "/run/user/0/prefork-interp"
 #: As it is executed: without site, whose thousand calls are not what is tried.
 _INTERPRETER = (PYTHON, "-S")
 _SCRIPT = """\
@@ -34,7 +36,7 @@ import sys
 sys.path.insert(0, {project!r})
 from reference.prefork_interpreter.library import initialisation_complete
 from scenarios.prefork_interpreter.service import script
-initialisation_complete(autoreload_modules=False, log_facility="")
+initialisation_complete(**{options!r})
 sys.exit(script(sys.argv[1:]))
 """
 
@@ -48,12 +50,13 @@ def environment() -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def keep(directory: str, launcher: str) -> int:
-    """Make the first call; wait for SIGTERM; end the server."""
+def keep(directory: str, launcher: str, **options: object) -> int:
+    """Make the first call of a script with *options*; wait for SIGTERM; end the server."""
     os.makedirs("/run/user/0", exist_ok=True)
     os.chmod("/run/user/0", 0o700)
     # uid 0 of the trial is whoever runs it; the script is to be older than its server.
-    text = _SCRIPT.format(project=str(PROJECT))
+    given = {"autoreload_modules": False, "log_facility": "", **options}
+    text = _SCRIPT.format(project=str(PROJECT), options=given)
     Path(directory, "script.py").write_text(text, encoding="utf-8")
     os.utime(f"{directory}/script.py", (0, 0))
     first = subprocess.run(
@@ -76,8 +79,9 @@ def keep(directory: str, launcher: str) -> int:
     return ended.returncode
 
 
-def service(launcher: str) -> Subject:
-    """The keeper of a server under *launcher*. Skips the test where there is none."""
+def service(launcher: str, **options: object) -> Subject:
+    """The keeper of a server under *launcher*, with *options* of the library. Skips the test where
+    there is no such launcher."""
     path = LAUNCHERS[launcher][0]
     if (
         shutil.which(path) is None
@@ -85,7 +89,9 @@ def service(launcher: str) -> Subject:
     ):
         pytest.skip(f"no {path} here; fix: apt-get install chiark-utils-bin libuv1 libnettle8")
     keeper = Subject.process(
-        keep, kwargs={"directory": "{dir}", "launcher": launcher}, ready=listening(READY)
+        keep,
+        kwargs={"directory": "{dir}", "launcher": launcher, **options},
+        ready=listening(READY),
     )
     # The checkout may lie below a directory that a trial has of its own.
     return replace(keeper, bind=(str(PROJECT),))
@@ -110,6 +116,20 @@ def calls(
             client.expect(one.returncode != 0, True)
             client.fail(f"it ended with {one.returncode}")
         client.expect(out, stdout.encode())
+
+
+def waits_until_idle(client: Client, launcher: str) -> None:
+    """Call, and wait for the end of the server, with whom nobody talks; nothing of it is there
+    then."""
+    with client.invoke("wait"):
+        command = [*words_of(launcher, client.directory), "which server"]
+        done = subprocess.run(command, env=environment(), capture_output=True, check=True)
+        end = os.pidfd_open(int(done.stdout))
+        poll = select.poll()
+        poll.register(end, select.POLLIN)
+        poll.poll()
+        os.close(end)
+        client.expect(os.listdir(_RUN_DIRECTORY), [])
 
 
 def everything(launcher: str) -> dict[str, ClientLike]:

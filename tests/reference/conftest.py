@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.reference.prefork import LAUNCHERS, Place, require
 from tests.reference.support import Service
 
 
@@ -21,3 +22,12 @@ def shared() -> Iterator[Service]:
     """One service for all tests of a module, for those that leave it as it was."""
     with Service() as running:
         yield running
+
+
+@pytest.fixture(params=LAUNCHERS)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A place of this test's own, for each launcher of the prefork interpreter."""
+    require(request.param)
+    place = Place(request.param)
+    yield place
+    place.close()

@@ -61,6 +61,8 @@ class Place:
 
     def __init__(self, launcher: str) -> None:
         self.launcher = launcher
+        #: What executes each command line in the namespaces, if anything does.
+        self.through: Sequence[str] = ()
         self.path = Path(tempfile.mkdtemp(prefix="pi-"))
         try:
             self._holder = subprocess.Popen(
@@ -100,7 +102,7 @@ class Place:
     def inside(self, *words: str) -> list[str]:
         """The command line of *words* in the namespaces."""
         enter = ["nsenter", "-t", str(self._inside), "-U", "-m", "-p", "--preserve-credentials"]
-        return [*enter, f"--wd={self.path}", "--", *words]
+        return [*enter, f"--wd={self.path}", "--", *self.through, *words]
 
     def launch(self, *words: str) -> list[str]:
         """The command line of the launcher with *words*, in the namespaces."""
@@ -128,9 +130,25 @@ class Place:
         done = self.call(script, options=["--kill", *options])
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
-    def names(self) -> list[str]:
+    def without_privileges(self) -> None:
+        """From now on uid 0 of the namespaces may open what anybody else may, and no more."""
+        dropped = "-dac_override,-dac_read_search"
+        self.through = ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}"]
+
+    def mount(self, *words: str) -> None:
+        """mount(8) with *words*, in the namespaces."""
+        done = run(self.inside("mount", *words))
+        assert done.returncode == 0, done.stderr.decode()
+
+    def home(self, path: str) -> None:
+        """Let *path* be the home of the user of the namespaces, who has no directory in /run."""
+        passwd = self.path / "passwd"
+        passwd.write_text(f"root:x:0:0:root:{path}:/bin/sh\n", encoding="utf-8")
+        self.mount("--bind", str(passwd), "/etc/passwd")
+
+    def names(self, directory: str = RUN_DIRECTORY) -> list[str]:
         """What is in the run directory."""
-        done = run(self.inside("ls", "-A", RUN_DIRECTORY))
+        done = run(self.inside("ls", "-A", directory))
         return done.stdout.decode().split()
 
     def processes(self) -> dict[int, str]:

@@ -32,15 +32,6 @@ def shared(request: pytest.FixtureRequest) -> Iterator[Place]:
     place.close()
 
 
-@pytest.fixture(params=LAUNCHERS)
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """A place of this test's own."""
-    require(request.param)
-    place = Place(request.param)
-    yield place
-    place.close()
-
-
 @pytest.fixture(scope="module")
 def tells(shared: Place) -> str:
     return shared.script("tells.py")
@@ -56,9 +47,7 @@ def test_the_exit_status_is_the_scripts(shared: Place, tells: str, effort: Effor
 
 
 def test_a_signal_is_passed_on_or_told(shared: Place, tells: str, effort: Effort) -> None:
-    fatal = [
-        n for n in signal.valid_signals() if n < 32 and n not in (17, 18, 19, 20, 21, 22, 23, 28)
-    ]
+    fatal = [n for n in signal.valid_signals() if n not in (17, 18, 19, 20, 21, 22, 23, 28)]
     for number in fatal if effort == "full" else [*FATAL, signal.SIGUSR1]:
         done = shared.call(tells, "die", str(int(number)), preexec_fn=_no_core)
         if number in FATAL:
@@ -90,12 +79,15 @@ def test_arguments_are_any_bytes(shared: Place, tells: str, given_words: list[by
     assert run([*words, *given_words]).stdout == b"\0".join(given_words)
 
 
+names = words.map(lambda data: b"N" + data.replace(b"=", b""))
+
+
 @settings(max_examples=max(1, (settings.default.max_examples if settings.default else 100) // 10))
-@given(words)
-def test_variables_are_any_bytes(shared: Place, tells: str, value: bytes) -> None:
+@given(names, words)
+def test_variables_are_any_bytes(shared: Place, tells: str, name: bytes, value: bytes) -> None:
     env = {os.fsencode(k): os.fsencode(v) for k, v in environment().items()}
-    done = shared.call(tells, "variable", "GIVEN", env=env | {b"GIVEN": value})
-    assert done.stdout == value
+    line = [*map(os.fsencode, shared.words(tells, "variable")), name]
+    assert run(line, env=env | {name: value}).stdout == value
 
 
 def test_output_is_complete_when_the_caller_returns(shared: Place, tells: str) -> None:

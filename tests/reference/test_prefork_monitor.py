@@ -195,3 +195,18 @@ def test_the_watchers_words_are_logged() -> None:
         os.write(server.watcher, b"it is broken\n")
         server.until_ended()
         assert server.lines()[-1].endswith("watcher: it is broken")
+
+
+def test_a_path_that_cannot_be_looked_at_ends_the_server(tmp_path: Path) -> None:
+    path = tmp_path / "loop"
+    with Direct("logs.py", options(autoreload_extra=[str(path)])) as server:
+        send_request(server.call, MESSAGE)
+        assert all_of(server.call) == SERVED
+        assert ask(server) == SERVED
+        path.symlink_to(path)
+        with server.connect() as connection:
+            assert all_of(connection) == b""
+        server.until_ended()
+        why = f"cannot look at {path}: Too many levels of symbolic links"
+        assert server.lines()[-2].endswith(why)
+        assert not os.path.exists(server.socket_path)
