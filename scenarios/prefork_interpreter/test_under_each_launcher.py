@@ -54,7 +54,7 @@ def test_a_caller_is_killed(sweep: Sweep, launcher: str, effort: Effort) -> None
     )
 
 
-@under_each
+@pytest.mark.parametrize("launcher", ["C", pytest.param("ours", marks=pytest.mark.full)])
 def test_an_idle_server_leaves_nothing(trial: Trial, launcher: str) -> None:
     waits = partial(waits_until_idle, launcher=launcher)
     trial(service(launcher, idle_timeout=3000.0), waits, recovers=False)

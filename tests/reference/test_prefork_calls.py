@@ -211,16 +211,6 @@ def test_a_changed_script_is_seen_by_the_next_call(place: Place) -> None:
     assert place.names() == []
 
 
-def test_a_changed_module_is_seen_by_the_next_call(place: Place) -> None:
-    tells = place.script("tells.py", **{"import os\n": "import os\nimport beside\n"})
-    module = place.path / "beside.py"
-    module.write_text("HELLO = 1\n")
-    first = place.call(tells, "who").stdout
-    assert place.call(tells, "who").stdout == first
-    module.write_text("HELLO = 2\n")
-    assert place.call(tells, "who").stdout != first
-
-
 def test_a_fresh_server_replaces_the_old_one(place: Place) -> None:
     tells = place.script("tells.py")
     first = place.call(tells, "who").stdout

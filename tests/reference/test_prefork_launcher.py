@@ -143,16 +143,6 @@ def test_what_is_not_launched_leaves_nothing(place: Place) -> None:
     assert place.names() == []
 
 
-def test_a_script_that_goes_is_an_error_of_the_next_call(place: Place) -> None:
-    tells = place.script("tells.py")
-    assert place.call(tells).returncode == 0
-    os.unlink(tells)
-    # The one that is missing is not newer: the server lives on.
-    assert place.call(tells).stdout == b"hello\n"
-    assert place.call(tells, options=["-f"]).returncode == 2
-    place.until_nothing_runs()
-
-
 def test_a_user_directory_that_is_not_private_is_not_used(tmp_path: Path) -> None:
     uid = os.getuid()
     own = tmp_path / str(uid)

@@ -68,6 +68,7 @@ def test_a_script_that_goes_is_an_error_of_the_next_server(place: Place) -> None
     nothing_is_left_of_what_was_not_set_up(place, tells)
 
 
+@pytest.mark.full
 def test_a_script_that_may_not_be_read_any_more(place: Place) -> None:
     place.without_privileges()
     tells = place.script("tells.py")
@@ -175,7 +176,7 @@ def test_an_ident_that_is_too_long_for_a_socket(place: Place) -> None:
     nothing_is_left(place)
 
 
-@pytest.mark.parametrize("room", ["1", "2", "3"])
+@pytest.mark.parametrize("room", ["1", pytest.param("2", marks=pytest.mark.full), "3"])
 def test_a_run_directory_without_room(place: Place, room: str) -> None:
     """For the directory, the lock, the socket."""
     place.mount("-t", "tmpfs", "-o", f"mode=700,nr_inodes={room}", "none", USER_DIRECTORY)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.reference.prefork import Place, wait_for_end
 
 
@@ -36,11 +38,6 @@ def is_seen(place: Place, script: str, path: Path) -> None:
     place.server(script)
 
 
-def test_a_changed_script(place: Place) -> None:
-    script = script_that(place)
-    is_seen(place, script, Path(script))
-
-
 def test_a_changed_module_and_one_that_it_imports(place: Place) -> None:
     inner, outer = place.path / "inner.py", place.path / "outer.py"
     inner.write_text("HERE = 1\n")
@@ -50,6 +47,7 @@ def test_a_changed_module_and_one_that_it_imports(place: Place) -> None:
     is_seen(place, script, inner)
 
 
+@pytest.mark.full
 def test_a_changed_module_of_a_package(place: Place) -> None:
     package = place.path / "package"
     package.mkdir()
@@ -60,6 +58,7 @@ def test_a_changed_module_of_a_package(place: Place) -> None:
     is_seen(place, script, package / "__init__.py")
 
 
+@pytest.mark.full
 def test_a_module_is_not_looked_at_where_that_is_not_asked_for(place: Place) -> None:
     module = place.path / "outer.py"
     module.write_text("HERE = 1\n")
