@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 from reference.forking_service.connection import Connection
-from reference.forking_service.listener import Listener, close_socket
+from reference.forking_service.listener import WAITING_MAX, Listener, close_socket
 from reference.forking_service.loop import READABLE, Loop, Trap
 
 #: How long accept is left alone after it failed, in seconds: doubled each time, up to the second.
@@ -49,14 +49,26 @@ class Clients:
         self._listener = listener
         self._watch()
 
+    def accept_the_last(self, now: float) -> None:
+        """Remove the socket file, and accept all who wait: nobody can come to them any more.
+
+        The other way round, whoever came in between would find the connection broken.
+        """
+        self.remove_file()
+        self.accept(now, most=WAITING_MAX)
+
+    def remove_file(self) -> None:
+        """Remove the socket file, if there is one that is ours."""
+        if self._listener is not None and (error := self._listener.remove_file()) is not None:
+            self._log(f"cannot remove {self._listener.path}: {error}")
+
     def stop_listening(self) -> None:
         """Remove the socket file and stop listening."""
         if self._listener is None:
             return
+        self.remove_file()
         one, self._listener = self._listener, None
         self.accept_again_at = None
-        if (error := one.remove_file()) is not None:
-            self._log(f"cannot remove {one.path}: {error}")
         self._loop.unwatch(one.socket.fileno())
         close_socket(one.socket)
 
@@ -89,12 +101,13 @@ class Clients:
         """Clients are waiting."""
         self.accept(now)
 
-    def accept(self, now: float) -> None:
-        """Accept those who wait. When that fails, leave it alone for a while: no spinning."""
+    def accept(self, now: float, most: int = _ACCEPTED_MAX) -> None:
+        """Accept those who wait, at *most* so many. When that fails, leave it alone for a while: no
+        spinning."""
         if self._listener is None:
             return
         try:
-            for _ in range(_ACCEPTED_MAX):
+            for _ in range(most):
                 if not self.accept_one(now):
                     break
         except OSError as error:

@@ -18,7 +18,8 @@ from reference.forking_service import protocol
 from reference.forking_service.log import close_descriptor
 from reference.forking_service.loop import nap
 
-_BACKLOG = 128
+#: How many clients can wait to be accepted. Linux lets one more than listen(2) is told to.
+WAITING_MAX = 128
 #: How long a service may take to say that it is alive, in seconds.
 _PROBE_S = 2.0
 #: How long another one may take to start, in seconds; looked at every _STEP_S.
@@ -157,7 +158,7 @@ def bind(path: str, perms: int) -> Listener:
             os.umask(mask)
         is_bound = True
         identity = identity_of(path)
-        listener.listen(_BACKLOG)
+        listener.listen(WAITING_MAX - 1)
     except OSError as error:
         if is_bound:
             unlink_new(path)

@@ -43,6 +43,7 @@ class ForkingService:
 
     reader_type: type[protocol.RequestReader] = protocol.RequestReader
     connection_type: type[Connection] = Connection
+    loop_type: type[Loop] = Loop
     life_type: type[ChildLife] = ChildLife
 
     def __init__(
@@ -61,7 +62,7 @@ class ForkingService:
         self._commands = commands
         self._log = log or Log()
         self._clock = clock
-        self._loop = Loop(clock=clock, trap=self.trapped)
+        self._loop = self.loop_type(clock=clock, trap=self.trapped)
         self._clients = Clients(
             loop=self._loop,
             log=self.log,
@@ -202,7 +203,7 @@ class ForkingService:
         """Stop listening, so that a successor can start, and tell those who are still asking."""
         self._go(Event.STOP, now)
         self.log(f"stopping; waiting for {len(self._children)} children")
-        self._clients.accept(now)
+        self._clients.accept_the_last(now)
         self._clients.stop_listening()
         for connection in self._clients:
             if connection.state is State.CONNECTION_READING:

@@ -182,10 +182,11 @@ def forks(client: Client, pieces: Sequence[str], stdout: str, is_slow: bool = Fa
 
 
 def tells_its_status(client: Client, code: int) -> None:
-    """Have a child that exits with *code*, and tell each status that comes until the connection
-    ends."""
+    """Have a child that exits with *code*, or is ended by signal -*code*, and tell each status that
+    comes until the connection ends."""
+    ends = f"exit {code}" if code >= 0 else f"crash {-code}"
     with client.invoke("status", key=code) as asked, client.connect(SOCKET) as connection:
-        _send(client, connection, [f"fork exit {code}\n"])
+        _send(client, connection, [f"fork {ends}\n"])
         with connection.makefile("rb") as replies:
             if replies.readline() != b"ok\n":
                 client.fail("there is no child")

@@ -130,10 +130,15 @@ class Service:
 class Raw:
     """A connection as the wire protocol has it, and nothing more."""
 
-    def __init__(self, service: Service | str) -> None:
+    def __init__(self, service: Service | str, timeout_s: float = PATIENCE_S) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self.socket.settimeout(timeout_s)
+            self.socket.connect(service if isinstance(service, str) else service.path)
+        except OSError:
+            self.socket.close()
+            raise
         self.socket.settimeout(PATIENCE_S)
-        self.socket.connect(service if isinstance(service, str) else service.path)
         self._unread = b""
 
     def send(self, data: bytes) -> Raw:

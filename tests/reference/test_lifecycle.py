@@ -77,6 +77,30 @@ def test_while_it_waits_for_children_a_successor_starts_and_both_are_right() -> 
                 assert os.path.exists(new.path), "it has removed its successor's socket"
 
 
+def test_all_who_wait_to_be_accepted_when_it_stops_are_told_so() -> None:
+    with Service() as service:
+        service.send_signal(signal.SIGSTOP)
+        waiting: list[Raw] = []
+        # As many as there is room for: the next one would have to wait.
+        while len(waiting) < 200 and (one := connected_at_once(service.path)) is not None:
+            waiting.append(one)
+        service.send_signal(signal.SIGTERM)
+        service.send_signal(signal.SIGCONT)
+        for one in waiting:
+            with one:
+                assert one.rest() == b"FAILURE\nthe service is stopping\n"
+        assert len(waiting) > 64
+        assert service.end() == 0
+
+
+def connected_at_once(path: str) -> Raw | None:
+    """A connection; None where there is no room for another."""
+    try:
+        return Raw(path, timeout_s=0)
+    except BlockingIOError:
+        return None
+
+
 def test_children_that_do_not_end_in_time_are_interrupted() -> None:
     with Service("--children-timeout", "0") as service:
         child = service.spawn("sleep", "1000")
