@@ -30,9 +30,9 @@ find each by itself. Nothing points at the bug: the clients are the same ordinar
 runs a command, one says hello), and every call of every role, in every phase, gets every kind of
 fault that is tried unless others are asked for. Bugs that are there without any fault are looked
 for with one ordinary client of the scenarios after the other, and those that no fault shows in
-other orders of events, with two first callers at once. Asked for are: short transfers (12), to hold
-callers (14), to kill them (15), to kill anybody (18). The search ends at its first finding; an
-order is shrunk.
+other orders of events, with two first callers at once. Asked for are: that no client waits longer
+than half a second (11), short transfers (12), to hold callers (14), to kill them (15), to kill
+anybody (18). The search ends at its first finding; an order is shrunk.
 
 The small programs (s1 to s12, `tests/quality/programs/`) are searched by `harness sweep -- CMD` or
 `harness explore -- CMD` as anybody would, the two services among them with `--ready` and one

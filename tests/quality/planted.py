@@ -67,6 +67,8 @@ class Bug:
     lasting: bool = False
     #: What has no bug, if it is not what that is in the service's other modules.
     sound: str = ""
+    #: What must hold at every moment of each trial.
+    invariants: tuple[str, ...] = ()
     #: Of each trial: where the finding is that it never ends, this is what it takes.
     deadline_s: float = DEADLINE_S
 
@@ -112,6 +114,13 @@ PLANTED = (
     Bug(number=8, service="forking", module="forking_08_one_slow_client", is_plain=True),
     Bug(number=9, service="forking", module="forking_09_inherits_connections", is_plain=True),
     Bug(number=10, service="forking", module="forking_10_fork_fails_unnoticed"),
+    Bug(
+        number=11,
+        service="forking",
+        module="forking_11_one_interval_late",
+        is_of_order=True,
+        invariants=("waits(client/**) <= 500ms",),
+    ),
     Bug(
         number=12,
         service="forking client",
@@ -264,7 +273,7 @@ def plan_of(bug: Bug, source: str, folder: Path) -> TrialPlan:
     if bug.service == "prefork" and bug.is_of_order:
         clients = {"0": CALLS["hello"]}
     return variant(bug, source, folder).plan(
-        **clients, step_limit=_STEPS, deadline_s=bug.deadline_s
+        **clients, step_limit=_STEPS, deadline_s=bug.deadline_s, invariants=bug.invariants
     )
 
 
