@@ -5,27 +5,35 @@ Pure: what a call touches is told by who can look (footprint.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any, NamedTuple
 
 from .scheduler import Parked
 
 
 class Footprint(NamedTuple):
-    """What a call touches: *things* by names that are equal for the same thing. *looks*: it changes
-    none of them. *everything*: nobody can say what it touches, or it is too much to say."""
+    """What a call *changed* of what others could see, and what it only *looked* at, by names that
+    are equal for the same thing. *everything*: nobody can say what it touches, or it is too much to
+    say."""
 
-    things: frozenset[str] = frozenset()
-    looks: bool = False
+    changed: frozenset[str] = frozenset()
+    looked: frozenset[str] = frozenset()
     everything: bool = False
 
 
 def conflict(one: Footprint, other: Footprint) -> bool:
     """Whether it may matter which of two calls is first: they touch the same thing, and at least
     one of them changes it."""
-    if one.looks and other.looks:
-        return False
-    return one.everything or other.everything or not one.things.isdisjoint(other.things)
+    return one.everything or other.everything or _meet(one, other.changed, other.looked)
+
+
+def _meet(footprint: Footprint, changed: Set[str], looked: Set[str]) -> bool:
+    """Whether it shares a thing with those that one of the two changes."""
+    return not (
+        footprint.changed.isdisjoint(changed)
+        and footprint.changed.isdisjoint(looked)
+        and footprint.looked.isdisjoint(changed)
+    )
 
 
 class Decision(NamedTuple):
@@ -63,9 +71,9 @@ class Decisions:
         if self._touches is not None:
             went = self._touches(chosen)
             footprint = went if chosen is default else self._touches(default)
-            kept = self._looked if went.looks else self._changed
             for role in _lineage(chosen.name):
-                kept.setdefault(role, set()).update(went.things)
+                self._looked.setdefault(role, set()).update(went.looked)
+                self._changed.setdefault(role, set()).update(went.changed)
         if len(parked) == 1:
             return
         names = [task.name for task in parked]
@@ -95,9 +103,7 @@ class Decisions:
         )
 
     def _conflicts(self, footprint: Footprint, role: str) -> bool:
-        if not footprint.things.isdisjoint(self._changed.get(role, ())):
-            return True
-        return not footprint.looks and not footprint.things.isdisjoint(self._looked.get(role, ()))
+        return _meet(footprint, self._changed.get(role, set()), self._looked.get(role, set()))
 
 
 def _lineage(role: str) -> list[str]:

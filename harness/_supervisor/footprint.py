@@ -4,12 +4,15 @@ that it is given.
 Rather too much than too little is said to be touched: whoever draws an order by it then draws a
 little more often than needed. All sockets count as one thing, since which two belong together is
 not to be seen from one of them; so does what threads share in memory, which is only known to be
-waited for by futex(2).
+waited for by futex(2). The numbers of descriptors are a thing of each process: a thread that opens
+gets the one that another has closed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 
 from .._kernel.seccomp import ARGS, Notification
 from ..calls import BY_NR, NR, Call, numbers
@@ -31,10 +34,16 @@ _LOOKS = numbers(
     "readlinkat getdents getdents64 pread64 preadv preadv2 getsockname getpeername getsockopt "
     "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr getcwd"
 )
+#: They take a number of a descriptor, or give it back.
+_NUMBERS = numbers(
+    "open openat openat2 creat close dup dup2 dup3 pipe pipe2 socket socketpair accept accept4 "
+    "epoll_create epoll_create1 eventfd eventfd2 signalfd signalfd4 timerfd_create inotify_init "
+    "inotify_init1 memfd_create pidfd_open pidfd_getfd"
+)
 #: Where the flags stand in those calls that may only look.
 _OPENS = {NR["open"]: 1, NR["openat"]: 2}
 _FUTEX = numbers("futex futex_waitv futex_wake futex_wait futex_requeue")
-_NOTHING = Footprint(looks=True)
+_NOTHING = Footprint()
 _UNKNOWN = Footprint(everything=True)
 
 
@@ -50,45 +59,68 @@ def touches(task: Task) -> Footprint:
         return Footprint(frozenset({"memory"}))
     flags = _OPENS.get(nr)
     looks = nr in _LOOKS or (flags is not None and not notif[ARGS + flags] & _O_CREAT_O_TRUNC)
+    found = _Found(looks)
     try:
-        things = _descriptors(task, call, notif) | _names(task, notif, looks=looks)
+        _descriptors(task, call, notif, found)
+        _names(task, notif, found)
     except OSError:
         return _UNKNOWN  # it is gone: whatever it was about to do, it does not do
-    if things:
-        return Footprint(frozenset(things), looks)
-    return Footprint(frozenset({"processes"})) if "process" in call.families else _NOTHING
+    if not (found.changed or found.looked) and "process" in call.families:
+        found.changed.add("processes")
+    if nr in _NUMBERS:
+        found.changed.add(f"descriptors:{task.tgid}")
+    return Footprint(frozenset(found.changed), frozenset(found.looked))
 
 
-def _descriptors(task: Task, call: Call, notif: Notification) -> set[str]:
-    found = set()
-    for index, letter in enumerate(call.args):
-        fd = notif[ARGS + index] & 0xFFFFFFFF
-        if letter == "f" and fd != _AT_FDCWD & 0xFFFFFFFF:
-            found.add(_thing(f"/proc/{task.tid}/fd/{fd}"))
-    return found - {""}
+class _Found:
+    """What a call is found to touch; *looks*: it changes nothing.
+
+    Two who make names in one directory do not meet, but who lists it, or asks for it, meets both.
+    So he is taken for the one who changes it, and they for those who look."""
+
+    def __init__(self, looks: bool) -> None:
+        self.looks = looks
+        self.changed = set[str]()
+        self.looked = set[str]()
+
+    def thing(self, name: str) -> None:
+        (self.looked if self.looks else self.changed).add(name)
+
+    def file(self, status: os.stat_result) -> None:
+        is_directory = stat.S_ISDIR(status.st_mode)
+        (self.looked if self.looks and not is_directory else self.changed).add(_inode(status))
+
+    def directory_of(self, status: os.stat_result) -> None:
+        self.looked.add(_inode(status))
 
 
-def _thing(link: str) -> str:
-    """The thing behind a descriptor; empty when there is none."""
-    try:
-        text = os.readlink(link)
-        if text.startswith("socket:"):
-            return "socket"
-        if text.startswith("pipe:"):
-            return text
-        status = os.stat(link)
-    except FileNotFoundError:
-        return ""
+def _inode(status: os.stat_result) -> str:
     return f"{status.st_dev}:{status.st_ino}"
 
 
-def _names(task: Task, notif: Notification, *, looks: bool) -> set[str]:
+def _descriptors(task: Task, call: Call, notif: Notification, found: _Found) -> None:
+    for index, letter in enumerate(call.args):
+        fd = notif[ARGS + index] & 0xFFFFFFFF
+        if letter == "f" and fd != _AT_FDCWD & 0xFFFFFFFF:
+            with contextlib.suppress(FileNotFoundError):  # it is closed
+                _descriptor(f"/proc/{task.tid}/fd/{fd}", found)
+
+
+def _descriptor(link: str, found: _Found) -> None:
+    text = os.readlink(link)
+    if text.startswith("socket:"):
+        found.thing("socket")
+    elif text.startswith("pipe:"):
+        found.thing(text)
+    else:
+        found.file(os.stat(link))
+
+
+def _names(task: Task, notif: Notification, found: _Found) -> None:
     """The file that each path leads to, and the name itself, which may not lead anywhere yet; of a
     call that may change what names there are, the directory too."""
-    nr = notif[3]
-    found = set[str]()
-    if nr not in PATHS:
-        return found
+    if notif[3] not in PATHS:
+        return
     for path in read_paths(notif, task.memory()):
         if path is None:
             continue
@@ -97,11 +129,9 @@ def _names(task: Task, notif: Notification, *, looks: bool) -> set[str]:
         # the same, through the descriptor.
         base = "root" if text.startswith("/") else "cwd"
         full = f"/proc/{task.tid}/{base}/{text}"
-        found.add(f"name:{os.path.basename(text.rstrip('/'))}")
-        for place in [full] if looks else [full, os.path.dirname(full.rstrip("/"))]:
-            try:
-                status = os.stat(place)
-            except OSError:
-                continue
-            found.add(f"{status.st_dev}:{status.st_ino}")
-    return found
+        found.thing(f"name:{os.path.basename(text.rstrip('/'))}")
+        with contextlib.suppress(OSError):
+            found.file(os.stat(full))
+        if not found.looks:
+            with contextlib.suppress(OSError):
+                found.directory_of(os.stat(os.path.dirname(full.rstrip("/"))))
