@@ -93,7 +93,7 @@ against the ordinary one: the result must not depend on who goes first. What is 
 the fewest faults and switches that do it, recorded in .harness/, and can be replayed.
 
 STRATEGY:
-  mixed    bounded, random, pos, pct, and orders like those that did something new, in turn
+  mixed    random, pos, pct, bounded, and orders like those that did something new, in turn
   random   who goes next is drawn at each step
   pct      by priorities that change at one or two steps (d = 2, 3)
   pos      by priorities that are drawn again where calls conflict
