@@ -113,9 +113,12 @@ def strategy_named(
                 by_chance = Drawn(rng, drawn, ("pct", "pos", "random"), length)
                 return InTurn([by_chance, mutated])
             uniform, pos, pct = (Drawn(rng, drawn, (one,), length) for one in _POLICIES)
-            tree = Tree(base, bound, preemptions, "preemption")
-            in_turn = [uniform, tree, pos, tree, pct, tree, uniform, tree, pos, tree, mutated, tree]
-            return InTurn(in_turn, first=[uniform, pos, pct, uniform, pos, tree] * _FIRST)
+            tree: Strategy = Tree(base, bound, preemptions, "preemption")
+            between: list[Strategy] = [uniform, pos, pct, uniform, pos, mutated]
+            return InTurn(
+                [one for drawn_by in between for one in (drawn_by, tree)],
+                first=[uniform, pos, pct, uniform, pos, tree] * _FIRST,
+            )
     raise UsageError(unknown("strategy", name, NAMES))
 
 
