@@ -168,8 +168,3 @@ def exit_status(code: object, stderr: TextIO) -> int:
         case _:
             stderr.write(f"{code}\n")
             return 1
-
-
-def names_of(commands: Mapping[str, Command]) -> str:
-    """The names, for a person."""
-    return ", ".join(sorted(commands))

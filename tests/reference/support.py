@@ -28,7 +28,7 @@ def command(*words: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """This process's, with the project's modules first."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("COV", "PYTEST"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("COV_", "PYTEST"))}
     path = os.pathsep.join([str(PROJECT), kept.get("PYTHONPATH", "")])
     return kept | {"PYTHONPATH": path, "LANG": "C.UTF-8"}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -159,6 +161,31 @@ def test_what_is_no_child_is_an_error(place: str, pieces: list[bytes], why: str)
     liar = Liar(place, pieces)
     with pytest.raises(ForkingServiceError, match=f"^{why}"):
         asyncio.run(create_forked_process("x", path=place))
+    liar.end()
+
+
+def test_a_service_that_says_nothing_is_given_up(place: str) -> None:
+    liar = Liar(place, [], stays=True)
+    with pytest.raises(ForkingServiceError, match=r"^no child of .* after 0.05 s$"):
+        asyncio.run(create_forked_process("x", path=place, timeout=0.05))
+    liar.end()
+
+
+def test_so_is_one_whose_queue_is_full(place: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(place)
+        listener.listen(0)
+        first.connect(place)
+        with pytest.raises(ForkingServiceError, match=r"^no child of .* after 0.05 s$"):
+            asyncio.run(create_forked_process("x", path=place, timeout=0.05))
+
+
+def test_so_is_a_child_that_does_not_come_to_its_streams(place: str) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    liar = Liar(place, [b"ok\n%d\n/no/such\n" % gone.pid], stays=True)
+    with pytest.raises(ForkingServiceError, match=r"^no child of .* after 0.05 s$"):
+        asyncio.run(create_forked_process("x", path=place, timeout=0.05))
     liar.end()
 
 

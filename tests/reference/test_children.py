@@ -61,15 +61,25 @@ def test_the_smallest_smart_server_answers_each_hello(shared: Service) -> None:
         (["exit", "256"], 2),
         (["exit"], 2),
         (["crash", "NOTHING"], 2),
+        (["crash", "0"], 2),
+        (["crash", "CHLD"], 1),
         (["sleep", "long"], 2),
         (["lp-serve"], 2),
         (["replay", "x"], 0),
+        (["sleep", "0"], 0),
     ],
 )
 def test_a_bad_command_says_so_and_exits(shared: Service, argv: list[str], status: int) -> None:
     child = shared.spawn(*argv)
     out, err = child.communicate()
     assert (out, child.returncode, bool(err)) == (b"", status, status != 0)
+
+
+def test_a_smart_server_that_does_not_understand_says_so(shared: Service) -> None:
+    child = shared.spawn("lp-serve", "--inet", "12")
+    out, err = child.communicate(b"hello\nwhat\n")
+    assert (out, child.returncode) == (b"ok\x012\n", 1)
+    assert err == b"lp-serve: unknown request: b'what\\n'\n"
 
 
 def test_a_line_that_cannot_be_replayed_is_an_error(shared: Service) -> None:
@@ -86,6 +96,8 @@ def raises(argv, stdin, stdout, stderr):
     raise ValueError("on purpose")
 def leaves(argv, stdin, stdout, stderr):
     sys.exit("a message")
+def ends(argv, stdin, stdout, stderr):
+    sys.exit()
 def lies(argv, stdin, stdout, stderr):
     return 256
 def fills(argv, stdin, stdout, stderr):
@@ -99,7 +111,7 @@ def closes(argv, stdin, stdout, stderr):
 def reads(argv, stdin, stdout, stderr):
     print(ascii(input()))
     return 0
-COMMANDS = {one.__name__: one for one in (raises, leaves, lies, fills, closes, reads)}
+COMMANDS = {one.__name__: one for one in (raises, leaves, ends, lies, fills, closes, reads)}
 """
 
 
@@ -128,6 +140,7 @@ def test_commands_of_others_run_and_end_honestly(
         assert err.startswith(b"Traceback ")
         assert err.endswith(b"ValueError: on purpose\n")
         assert run(service, "leaves") == (b"", b"a message\n", 1)
+        assert run(service, "ends") == (b"", b"", 0)
         assert run(service, "lies") == (b"", b"exit status 256 is not one: 255\n", 255)
         assert run(service, "closes") == (b"all\n", b"", 0)
         assert run(service, "reads", input=b"\xff\n") == (b"'\\udcff'\n", b"", 0)
@@ -139,6 +152,23 @@ def test_commands_of_others_run_and_end_honestly(
         assert child.wait() == 1
         child.communicate()
         assert ask(service, b"hello\n").startswith(b"ok\n")
+
+
+def test_what_installed_packages_offer_can_be_run(
+    others: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = tmp_path / "others-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(
+        "[reference.forking_service.commands]\nends = others:ends\nlost = others:no_such\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([others, str(tmp_path)]))
+    with Service() as service:
+        assert run(service, "ends") == (b"", b"", 0)
+        assert run(service, "lost")[2] == 127
+        assert service.stop() == 0
+        assert "cannot load the command 'lost' (others:no_such): " in service.read
 
 
 def test_the_fifos_are_private_and_go_when_the_client_has_come(shared: Service) -> None:

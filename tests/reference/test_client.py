@@ -134,11 +134,12 @@ def test_when_the_service_dies_its_clients_hear_it() -> None:
 
 
 class Liar:
-    """Listens, and answers each request with fixed pieces."""
+    """Listens, and answers one request with fixed pieces. *stays*: until the client goes."""
 
-    def __init__(self, path: str, pieces: list[bytes]) -> None:
+    def __init__(self, path: str, pieces: list[bytes], *, stays: bool = False) -> None:
         self.path = path
         self._pieces = pieces
+        self._stays = stays
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(path)
         self._listener.listen()
@@ -150,6 +151,8 @@ class Liar:
             one.recv(4096)
             for piece in self._pieces:
                 one.sendall(piece)
+            while self._stays and one.recv(4096):
+                pass
 
     def end(self) -> None:
         """Wait for its thread."""
@@ -172,6 +175,7 @@ def place(shared: Service) -> Iterator[str]:
         ([b"ok\nx\n/tmp\n"], "ok"),
         ([b"nonsense\n"], "nonsense"),
         ([b"FAIL", b"URE\nno", b" room\n"], "no room"),
+        ([b"ok\n0\n/tmp\n"], "cannot watch the child 0: "),
         ([b"ok\n1\n", b"/no/such/directory\nexited\n9\n"], "cannot .* child 1: .* ended with -9"),
     ],
 )
@@ -180,6 +184,38 @@ def test_what_is_no_child_is_an_error(place: str, pieces: list[bytes], why: str)
     with pytest.raises(ForkingServiceError, match=f"^{why}"):
         ForkingServiceClient(place, timeout=30).spawn(["x"])
     liar.end()
+
+
+def test_a_service_that_says_nothing_is_given_up(place: str) -> None:
+    liar = Liar(place, [], stays=True)
+    with pytest.raises(ForkingServiceError, match=r"^no reply from the service: timed out$"):
+        ForkingServiceClient(place, timeout=0.05).spawn(["x"])
+    liar.end()
+
+
+def test_a_child_that_has_gone_before_it_is_talked_with_is_an_error(place: str) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    liar = Liar(place, [b"ok\n%d\n/no/such\nexited\n0\n" % gone.pid])
+    with pytest.raises(ForkingServiceError, match=rf"^cannot talk to child {gone.pid}: .* with 0$"):
+        ForkingServiceClient(place, timeout=30).spawn(["x"])
+    liar.end()
+
+
+def test_a_child_that_reads_nothing_of_much_input_ends_as_it_would(shared: Service) -> None:
+    child = shared.spawn("exit", "3")
+    assert child.communicate(b"x" * 10**6) == (b"", b"")
+    assert child.returncode == 3
+
+
+def test_a_stream_that_was_closed_says_so(shared: Service) -> None:
+    child = shared.spawn("sleep", "1000")
+    raw = child.stdout.raw
+    child.kill()
+    child.communicate()
+    with pytest.raises(ValueError, match="closed file"):
+        raw.fileno()
+    assert child.returncode == -signal.SIGKILL
 
 
 def test_a_child_is_what_a_service_without_fallback_gives(shared: Service) -> None:

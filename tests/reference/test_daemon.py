@@ -142,6 +142,23 @@ def test_one_that_does_not_start_says_why_and_leaves_nothing(
     assert os.listdir(place) == []
 
 
+def test_a_pid_file_that_cannot_be_put_there_leaves_nothing(place: str) -> None:
+    os.mkdir(os.path.join(place, "pid"))
+    failed = Daemon(place)
+    assert failed.done.returncode == 1
+    assert failed.done.stderr == (
+        f"forking-service: cannot write the pid file {failed.pid_file}: Is a directory\n"
+    )
+    assert os.listdir(place) == ["pid"]
+
+
+def test_a_pid_file_that_somebody_has_removed_is_not_missed(daemon: Daemon, place: str) -> None:
+    os.unlink(daemon.pid_file)
+    os.kill(daemon.pid, signal.SIGTERM)
+    daemon.until_ended()
+    assert os.listdir(place) == []
+
+
 def test_what_it_has_to_say_later_goes_to_its_log_file(place: str) -> None:
     log = os.path.join(place, "log")
     daemon = Daemon(place, "--log-file", log, "--preload", "no.such")

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from reference.forking_service.client import ForkingServiceClient
 from tests.reference.support import PATIENCE_S, Raw, Service, ask, command, environment, is_gone
 
 
@@ -219,6 +220,7 @@ def test_directories_of_others_are_left_alone(place: str) -> None:
         (("--path", "s", "--children-timeout", "nan"), 2, "the children timeout is 0 to 1e9"),
         (("--path", "s", "--max-children", "-1"), 2, "the most children are 0 (no limit) or more"),
         (("--path", "s", "--preload", "x", "--no-preload"), 2, "not allowed with argument"),
+        (("--path", "s", "--commands", "json"), 1, "json has no mapping COMMANDS"),
         (("--path", "s", "--commands", "no.such"), 1, "cannot load commands from no.such"),
         (("--path", "s", "--log-file", "/no/such/file"), 1, "cannot write the log file"),
         (("--path", "/no/such/place/s"), 1, "cannot listen on /no/such/place/s: No such file"),
@@ -231,6 +233,34 @@ def test_a_bad_start_is_one_line_and_nothing_else(
     found, said = fails(*words, "--directory", place)
     assert (found, said.count("\n")) == (status, 1)
     assert why in said
+    assert os.listdir(place) == []
+
+
+def test_what_serve_cannot_take_is_one_line(place: str) -> None:
+    code = (
+        "import sys; from reference.forking_service.server import serve; "
+        "sys.exit(serve(sys.argv[1] + '/s', directory=''))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, place], env=environment(), capture_output=True, text=True
+    )
+    said = "forking-service: the directory is empty, or holds a line's end or a NUL\n"
+    assert (done.returncode, done.stderr) == (2, said)
+    assert os.listdir(place) == []
+
+
+def test_one_that_is_started_without_standard_streams_gives_each_child_its_own(place: str) -> None:
+    words = command("--path", f"{place}/s", "--directory", place)
+    closes = ["sh", "-c", 'exec "$@" <&- >&-', "sh", *words]
+    with subprocess.Popen(closes, env=environment(), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == f"Listening on socket: {place}/s\n"
+        child = ForkingServiceClient(f"{place}/s").spawn(["replay"])
+        assert child.communicate(b"1 one\n2 two\n") == (b"one\n", b"two\n")
+        assert child.returncode == 0
+        process.terminate()
+        process.stderr.read()
+    assert process.returncode == 0
     assert os.listdir(place) == []
 
 

@@ -28,8 +28,9 @@ WORDS = [
 
 @pytest.fixture(scope="module")
 def asked() -> Iterator[Service]:
-    """A service of its own: what it is asked may be a connect timeout of nothing."""
-    with Service() as running:
+    """A service of its own: what it is asked may be a connect timeout of nothing. What it says of
+    each request would fill a pipe that nobody reads."""
+    with Service("--log-file", os.devnull) as running:
         yield running
 
 

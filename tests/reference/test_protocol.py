@@ -142,12 +142,19 @@ def test_what_a_client_writes_is_what_the_service_reads(
 
 @pytest.mark.parametrize(
     ("argv", "variables"),
-    [([], {}), (["a\nb"], {}), (["a"], {"A": "x\ny"}), (["a"], {"A=": "x"}), (["a"], {"": "x"})],
+    [
+        ([], {}),
+        (["a" * 65536], {}),
+        (["a\nb"], {}),
+        (["a"], {"A": "x\ny"}),
+        (["a"], {"A=": "x"}),
+        (["a"], {"": "x"}),
+    ],
 )
 def test_what_cannot_be_asked_is_the_clients_error(
     argv: list[str], variables: dict[str, str]
 ) -> None:
-    with pytest.raises(ValueError, match=r"cannot be|no command"):
+    with pytest.raises(ValueError, match=r"cannot be|no command|at most"):
         protocol.fork_request(argv, variables)
 
 

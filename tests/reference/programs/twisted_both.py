@@ -1,5 +1,6 @@
-"""`twisted_both.py SOCKET`: do the same with processes that are spawned and with children that are
-forked, and print what their protocols were told, as JSON: a list of pairs."""
+"""`twisted_both.py SOCKET LIES`: do the same with processes that are spawned and with children that
+are forked, and print what their protocols were told, as JSON: by name, a list of pairs. LIES, JSON
+too, has services that give no child, by name: socket, and how long it is waited for."""
 
 from __future__ import annotations
 
@@ -86,6 +87,41 @@ def pause(transport: Any) -> None:
     transport.closeStdin()
 
 
+def stop_listening(transport: Any) -> None:
+    transport.closeStdout()
+    transport.closeStderr()
+    transport.closeStdin()
+
+
+class Produces:
+    """A producer of two lines, one each time that it is asked."""
+
+    def __init__(self, transport: Any) -> None:
+        self.left = [b"1 one\n", b"2 two\n"]
+        self.transport = transport
+        transport.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        if self.left:
+            self.transport.write(self.left.pop(0))
+        else:
+            self.transport.unregisterProducer()
+            self.transport.closeStdin()
+
+    def stopProducing(self) -> None:
+        self.left = []
+
+
+def host_and_peer(transport: Any) -> None:
+    """Neither has any."""
+    for ask in (transport.getHost, transport.getPeer):
+        try:
+            ask()
+        except NotImplementedError:
+            transport.write(b"2 none\n")
+    transport.closeStdin()
+
+
 CASES = {
     "rocks": (["rocks"], None),
     "exit": (["exit", "7"], None),
@@ -96,6 +132,9 @@ CASES = {
     "by name": (["replay"], signal_by_name),
     "by number": (["replay"], signal_by_number),
     "paused": (["replay"], pause),
+    "deaf": (["replay"], stop_listening),
+    "produced": (["replay"], Produces),
+    "host": (["replay"], host_and_peer),
     "unknown": (["no-such-command"], None),
 }
 
@@ -125,25 +164,30 @@ def run(path: str, words: list[str], act: Any, is_forked: bool) -> Generator[Any
 
 
 @inlineCallbacks
-def main(path: str) -> Generator[Any, Any, None]:
+def main(path: str, lies: dict[str, tuple[str, float]]) -> Generator[Any, Any, None]:
     results = {}
     for name, (words, act) in CASES.items():
         both = []
         for is_forked in (False, True):
             both.append((yield run(path, words, act, is_forked)))
         results[name] = both
-    for name, there in (("nobody", "/no/such"),):
+    for name, (there, timeout_s) in {"nobody": ("/no/such", 30.0), **lies}.items():
+        told = Told()
         try:
-            yield spawn_forked_process(reactor, Told(), ["x" * 9] * 2, path=there, timeout=30)
+            yield spawn_forked_process(reactor, told, ["x"], path=there, timeout=timeout_s)
         except Exception as error:
-            results[name] = [type(error).__name__, str(error)]
+            results[name] = [type(error).__name__, str(error), told.did]
     print(json.dumps(results))
 
 
 if __name__ == "__main__":
     done = []
     reactor.callWhenRunning(
-        lambda: main(sys.argv[1]).addErrback(done.append).addBoth(lambda _: reactor.stop())
+        lambda: (
+            main(sys.argv[1], json.loads(sys.argv[2]))
+            .addErrback(done.append)
+            .addBoth(lambda _: reactor.stop())
+        )
     )
     reactor.run()
     if done:
