@@ -30,6 +30,8 @@ from reference.prefork_interpreter.library import initialisation_complete
 initialisation_complete()
 print("hello")
 """
+#: The same, and then nothing of Python's own end.
+_LEAVES = f"{_PYTHON}from reference.prefork_interpreter.library import leave\nleave()\n"
 _BARE = """\
 from reference.prefork_interpreter.library import initialisation_complete
 initialisation_complete()
@@ -53,11 +55,13 @@ def measure(*, rounds: int, laps: int) -> list[Figure]:
     count = max(4, int(laps * _A_LAP))
     with _scripts() as words:
         python, perl = partial(_call, words["python"]), partial(_call, words["perl"])
+        leaves = partial(_call, words["leaves"])
         bare, ours = partial(_call, words["bare"]), partial(_call, words["ours"])
         plain = partial(_call, words["plain"])
         figures = [
             _compare("a call under the C launcher", bare, "Perl", perl, rounds, count, 1.3),
             _compare("a call, with imports", python, "plain run", plain, rounds, count, 0.1),
+            _compare("a call that leaves", leaves, "plain run", plain, rounds, count, 0.1),
             _compare("a call under our launcher", ours, "C", bare, rounds, count, None),
         ]
         for number in _CONCURRENCIES[1:]:
@@ -71,12 +75,13 @@ def measure(*, rounds: int, laps: int) -> list[Figure]:
 def _scripts() -> Iterator[dict[str, list[str]]]:
     """Command lines by name; their servers run, and end with this."""
     directory = tempfile.mkdtemp(prefix="benchmarks-")
-    texts = {"python.py": _PYTHON, "bare.py": _BARE, "perl.pl": _PERL}
+    texts = {"python.py": _PYTHON, "leaves.py": _LEAVES, "bare.py": _BARE, "perl.pl": _PERL}
     for name, text in texts.items():
         Path(directory, name).write_text(text, encoding="utf-8")
-    python, bare, perl = (f"{directory}/{name}" for name in texts)
+    python, leaves, bare, perl = (f"{directory}/{name}" for name in texts)
     words = {
         "python": [C, "-U", sys.executable, python],
+        "leaves": [C, "-U", sys.executable, leaves],
         "bare": [C, "-U", sys.executable, bare],
         "perl": [C, "-U", "perl", perl],
         "ours": [*_OURS, "-U", sys.executable, bare],
@@ -87,7 +92,7 @@ def _scripts() -> Iterator[dict[str, list[str]]]:
             _call(one, 1)
         yield words
     finally:
-        for name in ("python", "bare", "perl"):
+        for name in ("python", "leaves", "bare", "perl"):
             launcher, *rest = words[name]
             subprocess.run([launcher, "--kill", *rest], env=_environment(), check=False)
         shutil.rmtree(directory)

@@ -7,4 +7,7 @@ goes on in; reload.py, log.py and options.py are theirs. launcher.py is the othe
 arguments.py (its command line), identity.py and run_directory.py (where the server is) and
 watcher.py. names.py, the socket and its lock, is everyone's. example.py is a script;
 `python -m reference.prefork_interpreter --help` says how to launch one.
+
+TYPE_CHECKING is set in each of them, as the module typing has it: to import that takes longer than
+all of them, and each page of memory that it fills would be in the way of every call.
 """

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 USAGE = """\
 usage: python -m reference.prefork_interpreter [OPTION ...] INTERPRETER [SCRIPT [ARGUMENT ...]]

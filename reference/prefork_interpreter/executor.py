@@ -8,14 +8,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TextIO
 
 from reference.prefork_interpreter.names import close_descriptor
 from reference.prefork_interpreter.protocol import Request
 
-#: What signal.getsignal gives.
-Handlers = Mapping[int, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, TextIO
+
+    #: What signal.getsignal gives.
+    Handlers = Mapping[int, Any]
 
 #: The streams of the setup. Kept: one that goes would write what it still holds.
 _streams_of_the_setup: list[TextIO | None] = []

@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Iterable, Mapping
 
 from reference.prefork_interpreter.arguments import Arguments
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 #: The bytes of a field of struct utsname (uname(2)).
 _FIELD = 65

@@ -10,8 +10,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
 
 from reference.prefork_interpreter import arguments as command_line
 from reference.prefork_interpreter import identity, protocol, run_directory, watcher
@@ -22,6 +20,11 @@ from reference.prefork_interpreter.names import Names, close_descriptor, identit
 from reference.prefork_interpreter.protocol import ProtocolError, Setup
 from reference.prefork_interpreter.run_directory import RunDirectoryError
 from reference.prefork_interpreter.states import Event, State, after
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
 
 PROGRAM = "prefork-interpreter"
 FAILED = 127

@@ -9,8 +9,17 @@ initialisation_complete()
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Sequence
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+#: The exit status when what was printed could not be written, as Python's own.
+_UNWRITTEN = 120
 
 _also_check: list[str] = []
 
@@ -67,3 +76,30 @@ def initialisation_complete(
         from reference.prefork_interpreter.setup import become_server
 
         become_server(value, options, tuple(_also_check))
+
+
+def leave(status: int = 0) -> NoReturn:
+    """End the call, or the plain run, with *status* (0 to 255), and leave Python as it is.
+
+    As at any end, threads are waited for, exit handlers run, and what was printed is written. But
+    modules are not taken apart: in a fork that copies every page of memory that the setup has
+    filled, and takes longer than all else of a short call. So close your files before: one that is
+    still open is not flushed, and no `__del__` is called.
+    """
+    # As multiprocessing ends its forks.
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None or getattr(stream, "closed", False):
+            continue
+        try:
+            stream.flush()
+        except Exception as error:
+            from reference.prefork_interpreter.log import STANDARD_ERROR, printable, write_all
+
+            why = f"{sys.argv[0]}: prefork: what was printed is lost: {error}"
+            write_all(STANDARD_ERROR, printable(why) + "\n")
+            status = _UNWRITTEN
+    os._exit(status)

@@ -12,15 +12,19 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 from reference.prefork_interpreter import executor, protocol
-from reference.prefork_interpreter.executor import Handlers
 from reference.prefork_interpreter.log import STANDARD_ERROR, Log, write_all
 from reference.prefork_interpreter.names import close_descriptor
 from reference.prefork_interpreter.protocol import Left, Refused, Request, RequestReader
 from reference.prefork_interpreter.states import Event, State, after
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
+
+    from reference.prefork_interpreter.executor import Handlers
 
 FAILED = 127
 #: How many descriptors are taken with one byte; one is right, and too many are to be noticed.
@@ -83,31 +87,32 @@ class Monitor:
             self.connection.sendall(protocol.GREETING, socket.MSG_NOSIGNAL)
         except (BrokenPipeError, ConnectionResetError):
             return Left()
-        poll = select.poll()
-        poll.register(self.connection, select.POLLIN)
         while True:
-            wait_s = min(self.reader.deadline - self._clock(), WAIT_MAX_S)
-            if not poll.poll(max(0, int(wait_s * 1000) + 1)):
-                late = self.reader.expire(self._clock())
-                if late is not None:
-                    return late
-                continue
             request = self.receive_piece()
             if request is not None:
                 return request
 
     def receive_piece(self) -> Request | Refused | Left | None:
-        """Read what is there, as far as it may be read at once."""
+        """Read what is there, as far as it may be read at once; wait when nothing is."""
         flags = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
         try:
             data, control, got, _ = self.connection.recvmsg(self.reader.wanted, _ROOM, flags)
         except BlockingIOError:
-            return None
+            return self.wait_for_more()
         except ConnectionResetError:
             data, control, got = b"", [], 0
         is_cut = bool(got & socket.MSG_CTRUNC)
         now = self._clock()
         return self.reader.receive(data, descriptors_in(control), now, is_cut=is_cut)
+
+    def wait_for_more(self) -> Refused | None:
+        """Wait until there is more to read; the refusal when that takes too long."""
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
+        wait_s = min(self.reader.deadline - self._clock(), WAIT_MAX_S)
+        if poll.poll(max(0, int(wait_s * 1000) + 1)):
+            return None
+        return self.reader.expire(self._clock())
 
     def report(self, ended: Refused | Left) -> int:
         """Close what has come, and say what was wrong with it; the exit status."""

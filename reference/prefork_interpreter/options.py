@@ -5,7 +5,10 @@ Not a dataclass: importing that would take longer than a script may that is run 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 #: Facilities of syslog(3), by their names there without LOG_; the empty string is no log.
 FACILITIES = (

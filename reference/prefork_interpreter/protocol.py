@@ -12,9 +12,12 @@ Its values are plain classes: importing dataclasses takes longer than all else t
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
 
 from reference.prefork_interpreter.states import Event, State, after
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 #: The variable by which a script is told that it is to be a server.
 VARIABLE = b"PREFORK_INTERP"

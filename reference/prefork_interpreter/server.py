@@ -11,16 +11,20 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 from reference.prefork_interpreter import reload
-from reference.prefork_interpreter.executor import Handlers
 from reference.prefork_interpreter.log import Log
 from reference.prefork_interpreter.monitor import FAILED, WAIT_MAX_S, Monitor
 from reference.prefork_interpreter.names import Identity, Names, close_descriptor
 from reference.prefork_interpreter.options import Options
 from reference.prefork_interpreter.states import Event, State, after
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import NoReturn
+
+    from reference.prefork_interpreter.executor import Handlers
 
 #: How long accepting is left alone after it failed, in seconds.
 _BACK_OFF_S = 0.05
@@ -54,7 +58,7 @@ class Server:
         watch_in: int,
         watch_err: int,
         options: Options,
-        paths: Sequence[str],
+        paths: Iterable[str],
         started_ns: int,
         names: Names,
         identity: Identity | None,

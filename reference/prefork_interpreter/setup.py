@@ -8,9 +8,6 @@ import os
 import socket
 import stat
 import sys
-import threading
-from collections.abc import Sequence
-from typing import NoReturn
 
 from reference.prefork_interpreter import reload
 from reference.prefork_interpreter.executor import put_handlers_aside
@@ -20,6 +17,11 @@ from reference.prefork_interpreter.names import Identity, Names, identity_of
 from reference.prefork_interpreter.options import Options
 from reference.prefork_interpreter.protocol import ProtocolError, Setup, parse_setup
 from reference.prefork_interpreter.server import Server
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 
 class SetupError(Exception):
@@ -70,7 +72,8 @@ def become_server(
         watch_in=setup.watch_in,
         watch_err=setup.watch_err,
         options=options,
-        paths=(os.path.abspath(name), *modules, *options.autoreload_extra, *extra),
+        # Each once: the script is among the modules.
+        paths=dict.fromkeys((os.path.abspath(name), *modules, *options.autoreload_extra, *extra)),
         started_ns=setup.started_ns,
         names=names,
         identity=identity,
@@ -142,6 +145,8 @@ def check_that_nothing_runs() -> None:
     # Also those that were started without the module threading.
     others = len(sys._current_frames()) - 1
     if others:
+        import threading
+
         own = threading.current_thread()
         names = ", ".join(one.name for one in threading.enumerate() if one is not own)
         raise SetupError(f"{others} threads run, which a fork would not have: {names or 'unnamed'}")

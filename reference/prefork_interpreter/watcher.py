@@ -10,10 +10,13 @@ import fcntl
 import os
 import select
 import signal
-from typing import NoReturn
 
 from reference.prefork_interpreter.log import STANDARD_ERROR, write_all
 from reference.prefork_interpreter.names import Identity, close_descriptor, identity_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _CHANGES = fcntl.DN_CREATE | fcntl.DN_DELETE | fcntl.DN_RENAME | fcntl.DN_MULTISHOT
 _LOOK_MS = 1000

@@ -216,6 +216,8 @@ class Direct:
         self.socket_path = os.path.join(self.path, "sdirect")
         Path(self.path, "ldirect").touch()
         self.log = Path(self.path, "log")
+        self._lines: list[str] = []
+        self._read = 0
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(self.socket_path)
         listener.listen()
@@ -259,8 +261,13 @@ class Direct:
         assert os.read(self._sentinel, 1) == b""
 
     def lines(self) -> list[str]:
-        """What it has logged."""
-        return self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
+        """What it has logged. Each line is read once: there may be thousands of calls."""
+        if self.log.exists():
+            with self.log.open(encoding="utf-8") as file:
+                file.seek(self._read)
+                self._lines += file.read().splitlines()
+                self._read = file.tell()
+        return self._lines
 
     def __enter__(self) -> Direct:
         return self

@@ -63,6 +63,31 @@ def _no_core() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def test_a_script_may_end_without_pythons_own_end(shared: Place, tells: str) -> None:
+    for words in (shared.words(tells), shared.inside(sys.executable, tells)):
+        done = run([*words, "leave", "7"])
+        assert done.returncode == 7
+        assert done.stdout == b"said\nin a thread\nat the end\n"
+
+
+def test_what_could_not_be_written_is_said_then(shared: Place, tells: str) -> None:
+    env = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"}
+    # Its own server: how streams are buffered is asked for when it starts.
+    with open("/dev/full", "wb") as full:
+        done = shared.call(
+            tells,
+            "leave",
+            "7",
+            options=["-Gbuffered"],
+            env=env,
+            stdout=full,
+            stderr=subprocess.PIPE,
+        )
+    assert done.returncode == 120
+    why = b"prefork: what was printed is lost: [Errno 28] No space left on device\n"
+    assert done.stderr == b"%s: %s" % (tells.encode(), why)
+
+
 def test_an_exception_is_seen_by_the_caller(shared: Place, tells: str) -> None:
     done = shared.call(tells, "raise")
     assert done.returncode == 1

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from reference.prefork_interpreter.library import initialisation_complete
+from reference.prefork_interpreter.library import initialisation_complete, leave
 
 STARTED_IN = os.getpid()
 initialisation_complete(max_servers=int(os.environ.get("MAX_SERVERS", "4")))
@@ -12,6 +12,15 @@ initialisation_complete(max_servers=int(os.environ.get("MAX_SERVERS", "4")))
 match sys.argv[1:]:
     case ["exit", status]:
         sys.exit(int(status))
+    case ["leave", status]:
+        import atexit
+        import threading
+
+        main = threading.main_thread()
+        atexit.register(print, "at the end")
+        threading.Thread(target=lambda: (main.join(), print("in a thread"))).start()
+        print("said")
+        leave(int(status))
     case ["die", number]:
         signal.signal(int(number), signal.SIG_DFL) if int(number) not in (9, 19) else None
         os.kill(os.getpid(), int(number))
