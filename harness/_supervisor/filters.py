@@ -16,7 +16,9 @@ from .weaknesses import ONLY_WATCHED
 
 #: What roles are made of: new programs, and ends. Births too, in controlled mode; in free mode a
 #: signal may arrive between the trap and its receipt and take the call back, and no program is
-#: ready for a fork(2) that fails with EINTR, so there children are found when they first call.
+#: ready for a fork(2) that fails with EINTR, so there children are found when they first call. Ends
+#: are taken all the same, though the same may befall them (docs/explanation/limits.md): when a
+#: parent is gone, nothing tells whose its children were.
 _LIFE = ("execve", "execveat", "exit", "exit_group")
 #: A child gets its limits at its first trapped call: no call that a limit changes may come before.
 _LIMITED = ("brk", "mmap", "mremap", "mlock", "getrlimit", "setrlimit", "prlimit64")

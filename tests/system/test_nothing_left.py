@@ -192,7 +192,8 @@ TRIALS = {
     "with a fault that does not fire": (("--fault", "mkdir=EIO"), "true", 3),
     "with stopped processes": ((), "sleep 600 & kill -STOP $!; echo", 0),
     "with what ignores signals": ((), f"trap '' TERM INT HUP; {_SLEEPERS} echo", 0),
-    "with a tree": ((), "for i in 1 2 3; do (sleep 600 & sleep 600 &) & done; echo", 0),
+    # Its children end while it does, which may kill a dash in free mode: docs/explanation/limits.md
+    "with a tree": ((), "for i in 1 2 3; do (sleep 600 & sleep 600 &) & done; wait; echo", 0),
     "with sockets, pipes and links": ((), "mkfifo /tmp/a /run/b; ln -s /tmp /dev/shm/l; : >g", 0),
     "with mounts": ((), "mount -t tmpfs x /mnt && : >/mnt/f", 0),
 }
