@@ -9,7 +9,7 @@ import sys
 from harness.errors import HarnessError
 
 from . import forking, kernel_plane, prefork, table, trials
-from .soak import commit, machine
+from .facts import commit, machine
 
 BENCHMARKS = {
     "forking": forking.measure,

@@ -1,9 +1,9 @@
-"""The full sizes, run once and written down: `python -m benchmarks.soak --write FILE`.
+"""The full sizes, run and written down: `python -m benchmarks.soak --write FILE`.
 
-Runs both suites, or those of their parts that are named, with HARNESS_EFFORT=full, and the
-benchmarks, and writes what was run and found: how many tests, the counts that tests recorded
-(`record_property`), the figures, the commit and the machine. Exit status 1 when a test failed; the
-file is written all the same.
+Runs both suites with HARNESS_EFFORT=full and all benchmarks, or those parts that are named, and
+writes what was run and found: how many tests, the counts that tests recorded (`record_property`),
+the figures, and for each part its commit and machine. What FILE has of other parts is kept. Exit
+status 1 when a test failed; the file is written all the same, after each part.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from .__main__ import BENCHMARKS
+from .facts import ROOT, commit, machine, now
 
 
 def main() -> int:
@@ -32,30 +31,41 @@ def main() -> int:
         "--write", metavar="FILE", help="where the JSON goes (default: standard output)"
     )
     parser.add_argument(
-        "parts", metavar="PART", nargs="*", default=["tests", "scenarios"], help="a folder or file"
+        "parts",
+        metavar="PART",
+        nargs="*",
+        default=["tests", "scenarios", *BENCHMARKS],
+        help=f"a folder, a file, or a benchmark: {', '.join(BENCHMARKS)}",
     )
     options = parser.parse_args()
-    if missing := [part for part in options.parts if not (ROOT / part).exists()]:
+    paths = {part for part in options.parts if part not in BENCHMARKS}
+    if missing := sorted(part for part in unknown if not (ROOT / part).exists()):
         parser.error(f"not in {ROOT}: {', '.join(missing)}")
-    began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    report = {
-        "began": began,
-        "commit": commit(),
-        "machine": machine(),
-        "suites": {name: suite(name) for name in options.parts},
-        "benchmarks": {name: figures(name) for name in ("kernel_plane", "trials")},
-    }
-    text = json.dumps(report, indent=2) + "\n"
-    if options.write:
-        Path(options.write).write_text(text)
-    else:
-        print(text, end="")
-    return int(any(one["failed"] for one in report["suites"].values()))
+    report: dict[str, Any] = {"suites": {}, "benchmarks": {}}
+    if options.write and Path(options.write).exists():
+        report = json.loads(Path(options.write).read_text())
+    failed = 0
+    for part in options.parts:
+        if part in BENCHMARKS:
+            report["benchmarks"][part] = figures(part)
+        else:
+            report["suites"][part] = suite(part)
+            failed += report["suites"][part]["failed"]
+        if options.write:
+            Path(options.write).write_text(_text(report))
+    if not options.write:
+        print(_text(report), end="")
+    return int(failed > 0)
+
+
+def _text(report: Any) -> str:
+    return json.dumps(report, indent=2) + "\n"
 
 
 def suite(part: str) -> dict[str, Any]:
     """Run one part at full size: its counts, its seconds, and what its tests recorded. When it was
     *interrupted*, the tests that ran then are among those that passed."""
+    facts = {"began": now(), "commit": commit(), "machine": machine()}
     with tempfile.TemporaryDirectory() as directory:
         xml = Path(directory, "junit.xml")
         environment = {**os.environ, "HARNESS_EFFORT": "full"}
@@ -64,7 +74,7 @@ def suite(part: str) -> dict[str, Any]:
         tree = ET.parse(xml).getroot()
     cases = list(tree.iter("testcase"))
     outcomes = [next((kind.tag for kind in case if kind.tag in _WORST), "passed") for case in cases]
-    return {
+    return facts | {
         "passed": outcomes.count("passed"),
         "failed": outcomes.count("failure") + outcomes.count("error"),
         "skipped": outcomes.count("skipped"),
@@ -92,32 +102,6 @@ def figures(name: str) -> Any:
         return json.loads(done.stdout)
     except ValueError:
         return {"error": done.stderr.strip()[-500:]}
-
-
-def commit() -> str:
-    """The commit that is checked out, with `+changes` when the checkout differs from it."""
-    revision = _git("rev-parse", "HEAD")
-    return revision + ("+changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
-
-
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    named = [
-        line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    model = named[0].partition(":")[2].strip() if named else platform.machine()
-    return {
-        "processor": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "user": "root" if os.geteuid() == 0 else "unprivileged",
-    }
 
 
 if __name__ == "__main__":
