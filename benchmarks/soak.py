@@ -39,7 +39,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     paths = {part for part in options.parts if part not in BENCHMARKS}
-    if missing := sorted(part for part in unknown if not (ROOT / part).exists()):
+    if missing := sorted(part for part in paths if not (ROOT / part).exists()):
         parser.error(f"not in {ROOT}: {', '.join(missing)}")
     report: dict[str, Any] = {"suites": {}, "benchmarks": {}}
     if options.write and Path(options.write).exists():
