@@ -73,7 +73,12 @@ def make(path: str, uid: int) -> None:
     except FileExistsError:
         pass
     except OSError as error:
-        raise RunDirectoryError(f"cannot make {path}: {error.strerror}") from None
+        fix = ""
+        if error.errno in _NOT_THERE:
+            fix = (
+                f"; fix: a home that you may write, or {USER_DIRECTORIES}/{uid} of your own (0700)"
+            )
+        raise RunDirectoryError(f"cannot make {path}: {error.strerror}{fix}") from None
     try:
         why = unfit(os.lstat(path), uid)
     except OSError as error:

@@ -144,6 +144,14 @@ def test_a_script_talks_to_the_terminal_of_its_caller(shared: Place, tells: str)
     assert terminal.exitstatus == 0
 
 
+def test_what_the_setup_says_goes_once_to_the_first_callers_standard_error(place: Place) -> None:
+    setup = 'print("set up", repr(sys.stdin.read()))\nSTARTED_IN ='
+    tells = place.script("tells.py", **{"STARTED_IN =": setup})
+    first, second = (place.call(tells, "you", input=b"not for the setup") for _ in range(2))
+    assert (first.stdout, first.stderr) == (b"hello you\n", b"set up ''\n")
+    assert (second.stdout, second.stderr) == (b"hello you\n", b"")
+
+
 def test_nothing_but_its_own_descriptors_is_seen_by_a_script(shared: Place, tells: str) -> None:
     first = shared.call(tells, "descriptors").stdout
     assert first == shared.call(tells, "descriptors").stdout

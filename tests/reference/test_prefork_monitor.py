@@ -190,6 +190,35 @@ def test_the_watchers_end_is_the_servers() -> None:
         server.watcher = os.dup(2)
 
 
+def full_server(**more: object) -> Direct:
+    """A server that may have one call, and has it: its caller says nothing."""
+    server = Direct("logs.py", options(max_servers=1, **more))
+    assert server.call.recv(64) == protocol.GREETING
+    return server
+
+
+def test_a_full_server_hears_of_its_watchers_end() -> None:
+    with full_server() as server:
+        os.close(server.watcher)
+        server.until_ended()
+        assert server.lines()[-1].endswith("the socket was removed or replaced; ending")
+        server.watcher = os.dup(2)
+
+
+def test_a_full_server_sees_a_change_when_it_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "table"
+    with full_server(autoreload_extra=[str(path)]) as server:
+        path.touch()
+        os.utime(path, ns=(2**62, 2**62))
+        with server.connect() as connection:
+            assert all_of(connection) == b""
+        server.until_ended()
+        assert server.lines()[-1].endswith(f"{path} has changed; ending")
+        # The call that it has goes on without it.
+        send_request(server.call, MESSAGE)
+        assert all_of(server.call) == protocol.encode_status(0)
+
+
 def test_the_watchers_words_are_logged() -> None:
     with Direct("logs.py", options()) as server:
         os.write(server.watcher, b"it is broken\n")

@@ -169,6 +169,19 @@ def test_a_home_whose_name_is_too_long_for_a_socket(place: Place) -> None:
     place.until_nothing_runs()
 
 
+def test_a_user_without_a_home(place: Place) -> None:
+    place.home("/nonexistent")
+    run(place.inside("rmdir", USER_DIRECTORY))
+    done = place.call(place.script("tells.py"))
+    assert done.returncode == 127
+    assert "/nonexistent/.prefork-interp" in said(done)
+    if place.launcher == "ours":
+        assert said(done).endswith(
+            f"fix: a home that you may write, or /var{USER_DIRECTORY} of your own (0700)"
+        )
+    place.until_nothing_runs()
+
+
 def test_an_ident_that_is_too_long_for_a_socket(place: Place) -> None:
     done = place.call(place.script("tells.py"), options=["-g", "x" * 100])
     assert done.returncode == 127
