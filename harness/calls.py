@@ -18,8 +18,11 @@ The columns of the table:
                 f  descriptor             p  path, or another string that ends in a zero byte
                 n  length or number       i  small signed number
                 x  flags, in hex          o  mode, in octal
-                s  signal                 -  left out: what may differ between equal runs, as
-                                             pointers, ids of tasks, contents and times do
+                s  signal                 h  what is to be done with a signal: `default`,
+                                             `ignored`, `handled`, `restarts` (a handler with
+                                             SA_RESTART); `-` when that is only asked
+                -  left out: what may differ between equal runs, as pointers, ids of tasks,
+                   contents and times do
     trapped   y: controlled mode traps it, because another task could notice it or it may wait
     restart   what the kernel answers when a signal interrupts it. Source: signal(7)
                 sys      -ERESTARTSYS: carried out again when the handler has SA_RESTART, else EINTR

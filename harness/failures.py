@@ -14,7 +14,7 @@ The columns of the table; a call has a row for each errno and cause:
                  processes    no process, or no request, is left
                  memory       the kernel has no memory, or no buffer
                  peer         the other end of a connection is gone, or never was there
-                 interrupted  a signal was handled
+                 interrupted  a signal was handled; who handles none is spared it, see handlers.py
                  permission   it is not allowed
     when     for which uses of the call; `-` is each
                  creates      a file is made, where there is none

@@ -28,6 +28,7 @@ from .fault import (
     ShortFault,
     parse_fault,
 )
+from .handlers import Handlers
 from .schedule import FaultAt, Trigger, role_matches
 from .trace import NO_ROLE, Event, Trace
 from .trigger import process_of
@@ -68,7 +69,8 @@ class Point:
     file that is one (descriptors.py). *until* is the phase in which the
     caller went on, or empty when it never did. *threads* and *connected* say of the
     run until then whether the caller's process had a second thread, and whether anybody had made a
-    connection."""
+    connection. *interrupted*: a signal may make it fail with EINTR, or nobody knows (handlers.py).
+    """
 
     at: Trigger
     event: Event
@@ -77,6 +79,7 @@ class Point:
     library: bool = False
     threads: bool = False
     connected: bool = False
+    interrupted: bool = True
 
     def describe(self) -> str:
         return self.at.describe()
@@ -91,10 +94,12 @@ def points(
     roles: str = "**",
     calls: str = "*",
     phases: Collection[str] = PHASES,
+    handlers: Handlers | None = None,
 ) -> tuple[Point, ...]:
     """The calls of the golden run in *phases*, of the roles and calls that the patterns mean.
 
-    *calls* is as in a trigger: a name, a glob or a family. Raises `ScheduleError` when it means no
+    *calls* is as in a trigger: a name, a glob or a family. *handlers*, where the run shows them,
+    say what a signal may interrupt. Raises `ScheduleError` when it means no
     call."""
     wanted = matching(calls)
     found = []
@@ -105,6 +110,7 @@ def points(
         if event.call not in CALLS:
             continue  # a mark, what a client of ours told, or a call newer than our table
         descriptor = descriptors.see(event)
+        interrupted = handlers is None or handlers.see(event)
         connected = connected or event.call in _CONNECTS
         process = process_of(event.role)
         if process != event.role:
@@ -122,6 +128,7 @@ def points(
                     library=descriptors.library,
                     threads=process in threaded,
                     connected=connected,
+                    interrupted=interrupted,
                 )
             )
     return tuple(found)
@@ -177,7 +184,7 @@ _Maker = Callable[[Point], Iterable[Fault]]
 @lru_cache(maxsize=64)
 def _maker(word: str) -> _Maker:
     if word == "errno":
-        return _errnos(lambda failure: True)
+        return _errnos(lambda failure: True, unless_asked_for=True)
     if word in CAUSES:
         return _errnos(lambda failure: failure.cause == word)
     if word in _USUAL:
@@ -208,10 +215,14 @@ def _only(errno: str) -> Callable[[Failure], bool]:
     return lambda failure: failure.errno == errno
 
 
-def _errnos(wanted: Callable[[Failure], bool]) -> _Maker:
+def _errnos(wanted: Callable[[Failure], bool], *, unless_asked_for: bool = False) -> _Maker:
+    """Those that are *wanted*; *unless_asked_for* by name, EINTR only where a handler is known."""
+
     def make(point: Point) -> Iterator[Fault]:
         seen = set()
         for failure in FAILURES.get(point.event.call, ()):
+            if unless_asked_for and failure.cause == "interrupted" and not point.interrupted:
+                continue
             if failure.errno not in seen and wanted(failure) and _applies(failure, point):
                 seen.add(failure.errno)
                 yield ErrnoFault(errno=failure.errno)

@@ -21,7 +21,7 @@ from ..schedule import FaultAt, Schedule
 from ..subject import TrialPlan
 from ..verdict import Finding, Outcome, Verdict
 from .coverage import Coverage, grams
-from .golden import golden_in
+from .golden import golden_in, handlers_of, seen_whole
 from .pool import Answer, Pool
 from .record import record
 from .shrink import Aim, Identity, Shrunk, identity_of, shrink
@@ -204,7 +204,7 @@ def explore(
     until = None if budget_s is None else began + budget_s
     words = check_kinds(kinds) if kinds else ()
     with contextlib.nullcontext(pool) if pool else Pool(jobs, cpus) as pool:
-        asking = replace(plan, decisions=True)
+        asking = replace(seen_whole(plan) if words else plan, decisions=True)
         golden = golden_in(pool, asking, oracles, until, clock, any_order=True)
         plan = with_contents(plan, golden.outcome)
         drawn = _drawn(plan, golden, words)
@@ -256,7 +256,7 @@ def _drawn(plan: TrialPlan, golden: TrialResult, kinds: Sequence[str]) -> list[F
     """All faults that *kinds* mean at the calls of the subject's own tasks."""
     if not kinds:
         return []
-    there = points(golden.trace, f"{plan.roots[0]}**")
+    there = points(golden.trace, f"{plan.roots[0]}**", handlers=handlers_of(plan))
     found = [at for kind in kinds for at in failing(there, kind)]
     if not found:
         raise UsageError(f"there is nothing that {', '.join(kinds)} could do at any call")

@@ -7,9 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from ..calls import CALLS, matching
 from ..errors import HarnessError, RunnerError, UsageError, in_short
+from ..fault import HoldFault
+from ..handlers import Handlers
 from ..oracle import Oracle, judged_by
-from ..schedule import RESTARTED, role_matches
+from ..recording import ClientFunction
+from ..schedule import NTH_MAX, RESTARTED, FaultAt, Trigger, role_matches
 from ..subject import TrialPlan
 from ..trace import NO_ROLE, Event, Trace
 from ..verdict import Outcome
@@ -21,6 +25,8 @@ from .variants import golden_of, variants_of
 _DETAIL_MAX = 300  # characters
 _MARKS = frozenset({"phase"})
 _OTHERS = 16  # orders that are tried where the ordinary one fails
+#: Says of no call that it fails: what it names is seen, that is all.
+_NEVER = HoldFault()
 _ENDS_SOON = frozenset({"exited", "stuck"})
 
 
@@ -31,6 +37,25 @@ def without_a_role(plan: TrialPlan, trace: Trace) -> str:
         if not any(role_matches(one.role, role) for role in {*roles, *plan.roots}):
             return f"invariant {one}: no such role; there were {', '.join(sorted(roles))}"
     return ""
+
+
+def seen_whole(plan: TrialPlan, roles: str = "**", calls: str = "*") -> TrialPlan:
+    """*plan* in which the handlers of signals are seen, and those of *calls* of *roles* that only
+    the caller itself is concerned by, as mmap: such a call is seen only where a fault names it."""
+    watched = [("**", "rt_sigaction")]
+    if not all(CALLS[name].trapped for name in matching(calls)):
+        watched.append((roles, calls))
+    faults = tuple(
+        FaultAt(at=Trigger(role=role, call=call, first=NTH_MAX, last=NTH_MAX), fault=_NEVER)
+        for role, call in watched
+    )
+    return replace(plan, schedule=replace(plan.schedule, faults=(*plan.schedule.faults, *faults)))
+
+
+def handlers_of(plan: TrialPlan) -> Handlers:
+    """To be told a run of seen_whole(*plan*)."""
+    functions = [client.name for client in plan.clients if isinstance(client, ClientFunction)]
+    return Handlers([*functions, *(plan.roots[:1] if plan.function is not None else ())])
 
 
 def check_passes(plan: TrialPlan, first: TrialResult, oracles: Sequence[Oracle] = ()) -> None:

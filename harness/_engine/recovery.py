@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from ..calls import CALLS
 from ..descriptors import Descriptors, Kind
 from ..excuses import is_within
+from ..handlers import Handlers
 from ..points import PHASES, Point, points
 from ..schedule import FRESH, RESTARTED, Trigger
 from ..trace import NO_ROLE, Event, Trace
@@ -60,9 +61,11 @@ class NewPoint:
 
 
 class Golden:
-    """The golden run, as trials are held against it."""
+    """The golden run, as trials are held against it; *handlers* is what it has shown of them, all
+    of it."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, handlers: Handlers | None = None) -> None:
+        self._handlers = handlers
         self._shapes = _shapes(trace)
         self._at = _addresses(trace)
 
@@ -102,7 +105,9 @@ class Golden:
         """The points of *trace* that are new after *at*, of the roles, calls and phases that are
         asked for. Of calls that are alike only the first: who tries again and again makes them. Not
         those of who is there to see whether the service recovers, for which nothing goes wrong."""
-        there = {id(point.event): point for point in points(trace, roles, calls, phases)}
+        handlers = self._handlers.copy() if self._handlers else None
+        all_ = points(trace, roles, calls, phases, handlers)
+        there = {id(point.event): point for point in all_}
         found, way = [], dict[Step, None]()
         for index, one in self.new_in(trace, at):
             event = trace.events[index]

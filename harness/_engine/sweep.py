@@ -11,15 +11,13 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 
-from ..calls import CALLS, matching
 from ..errors import UsageError
-from ..fault import HoldFault
+from ..handlers import Handlers
 from ..oracle import Oracle
 from ..points import KINDS, PHASES, Point, check_kinds, points
-from ..schedule import NTH_MAX, FaultAt, Trigger
 from ..subject import TrialPlan
 from ..trace import Trace
-from .golden import golden_in
+from .golden import golden_in, handlers_of, seen_whole
 from .pool import Pool
 from .prune import Pruning, classes
 from .recovery import Golden, NewPoint, Step, role_pattern
@@ -31,8 +29,6 @@ from .sweep_trials import Trials
 from .trial import TrialResult
 from .variants import with_contents
 
-#: Says of no call that it fails: what it names is seen, that is all.
-_NEVER = HoldFault()
 #: Gets the number of each trial that tells something, and what it gave.
 _Note = Callable[[int, TrialResult], None]
 
@@ -80,9 +76,10 @@ def sweep(
     pattern = f"{plan.roots[0]}**" if roles is None else roles
     with contextlib.nullcontext(pool) if pool else Pool(jobs, cpus) as pool:
         until = None if budget_s is None else began + budget_s
-        golden = golden_in(pool, _watching(plan, pattern, calls), oracles, until, clock)
+        golden = golden_in(pool, seen_whole(plan, pattern, calls), oracles, until, clock)
         plan = with_contents(plan, golden.outcome)
-        there = points(golden.trace, pattern, calls, phases)
+        handlers = handlers_of(plan)
+        there = points(golden.trace, pattern, calls, phases, handlers)
         cases = cases_of(there, words)
         if not cases:
             raise UsageError(_no_point(golden.trace, there, pattern, calls, words))
@@ -95,7 +92,7 @@ def sweep(
         trials = Trials(
             plan, pool, tally, until=until, exitfirst=exitfirst, clock=clock, ended=show
         )
-        search = _Search(trials, golden.trace, there)
+        search = _Search(trials, golden.trace, there, handlers)
         notes: list[_Note] = [search.note_what_lasts] if lasting else []
         notes += [search.note_what_is_new(pattern, calls, phases)] if pairs else []
 
@@ -135,15 +132,6 @@ def sweep(
 # ---- The golden run ------------------------------------------------------------------------------
 
 
-def _watching(plan: TrialPlan, roles: str, calls: str) -> TrialPlan:
-    """*plan* in which those of *calls* are seen too that only the caller itself is concerned by, as
-    mmap: a call is seen only where a fault names it."""
-    if all(CALLS[name].trapped for name in matching(calls)):
-        return plan
-    watch = FaultAt(at=Trigger(role=roles, call=calls, first=NTH_MAX, last=NTH_MAX), fault=_NEVER)
-    return replace(plan, schedule=replace(plan.schedule, faults=(watch,)))
-
-
 def _no_point(
     trace: Trace, there: Sequence[Point], roles: str, calls: str, kinds: Sequence[str]
 ) -> str:
@@ -165,10 +153,12 @@ class _Search:
 
     A case that is known of is in the tally, whether or not it is run in the end."""
 
-    def __init__(self, trials: Trials, golden: Trace, there: Sequence[Point]) -> None:
+    def __init__(
+        self, trials: Trials, golden: Trace, there: Sequence[Point], handlers: Handlers
+    ) -> None:
         self._trials, self._tally = trials, trials.tally
         self._golden, self._there = golden, there
-        self._held_against = Golden(golden)
+        self._held_against = Golden(golden, handlers)
         self._longer = dict[int, Case]()
         self._new = dict[tuple[str, tuple[Step, ...]], tuple[int, NewPoint]]()
 

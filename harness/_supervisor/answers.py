@@ -37,7 +37,7 @@ from ..trace import path_arg
 from .caller import Caller
 from .connections import NoOtherEnd, end_stream, reset_connection
 from .core import Armed
-from .decode import PATHS, read_paths
+from .decode import POINTED, read_pointed
 from .emulate import is_ready, shorten
 from .intake import CLONES, EXECS
 from .postponing import Postponing
@@ -92,9 +92,9 @@ class Answers:
             return
         nr = notif[3]
         paths: Paths = ()
-        if nr in PATHS:
+        if nr in POINTED:
             try:
-                paths = read_paths(notif, task.memory())
+                paths = read_pointed(notif, task.memory())
             except OSError:
                 pass  # it is gone; the answer will tell
             self._trial.entropy.notice(paths)

@@ -11,13 +11,13 @@ import signal
 
 from .._kernel.uapi import AUDIT_ARCH_X86_64
 from .answers import SPECIAL
-from .decode import PATHS
+from .decode import POINTED
 from .intake import ENDS, Intake
 from .state import Trial
 
 _TICK_S = 0.005
 #: Calls that mean more than a call, or whose paths must be read while the caller waits.
-_NOT_PLAIN = SPECIAL | ENDS | frozenset(PATHS)
+_NOT_PLAIN = SPECIAL | ENDS | frozenset(POINTED)
 
 
 def serve_row(trial: Trial, intake: Intake) -> None:

@@ -7,6 +7,8 @@ out.
 
 from __future__ import annotations
 
+import struct
+
 from .._kernel.memory import Memory
 from .._kernel.seccomp import ARGS, Notification
 from ..calls import BY_NR, signal_name
@@ -19,24 +21,41 @@ PATHS = {
 }
 PATHS = {nr: indexes for nr, indexes in PATHS.items() if indexes}
 
+#: call number -> indexes of the arguments that point to what enters the trace
+POINTED = {
+    nr: tuple(i for i, letter in enumerate(call.args) if letter in "ph")
+    for nr, call in BY_NR.items()
+}
+POINTED = {nr: indexes for nr, indexes in POINTED.items() if indexes}
+
+#: The beginning of the kernel's struct sigaction: handler and flags. Source: <asm/signal.h>.
+_SIGACTION = struct.Struct("=QQ")
+_SIG_DFL, _SIG_IGN, _SA_RESTART = 0, 1, 0x10000000
+
 #: call number -> its name
 NAMES = {nr: call.name for nr, call in BY_NR.items()}
 
 
-def read_paths(notif: Notification, memory: Memory) -> tuple[bytes | None, ...]:
-    """The paths that the call names; None for one that is not there (the kernel will answer
-    EFAULT)."""
+def read_pointed(notif: Notification, memory: Memory) -> tuple[bytes | None, ...]:
+    """The paths that the call names, and what it wants done with a signal; None for what is not
+    there (the kernel will answer EFAULT, or nothing is wanted)."""
+    nr = notif[3]
+    letters = BY_NR[nr].args
     found: list[bytes | None] = []
-    for index in PATHS[notif[3]]:
+    for index in POINTED[nr]:
+        address = notif[ARGS + index]
         try:
-            found.append(memory.string(notif[ARGS + index]))
+            if letters[index] == "p":
+                found.append(memory.string(address))
+            else:
+                found.append(memory.read(address, _SIGACTION.size) if address else None)
         except OSError:
             found.append(None)
     return tuple(found)
 
 
 def arguments(notif: Notification, paths: tuple[bytes | None, ...]) -> tuple[str, ...]:
-    """The canonical arguments of one call."""
+    """The canonical arguments of one call; *paths* is what read_pointed() gave."""
     call = BY_NR.get(notif[3])
     shown: list[str] = []
     waiting = iter(paths)
@@ -45,6 +64,8 @@ def arguments(notif: Notification, paths: tuple[bytes | None, ...]) -> tuple[str
         if letter == "p":
             path = next(waiting, None)
             shown.append("?" if path is None else path_arg(path))
+        elif letter == "h":
+            shown.append(_handling(next(waiting, None)))
         elif letter == "f":
             shown.append("AT_FDCWD" if _signed(value) == -100 else str(_signed(value)))
         elif letter == "i":
@@ -72,6 +93,15 @@ def _signal(number: int) -> str:
         return signal_name(number)
     except ValueError:
         return str(number)
+
+
+def _handling(action: bytes | None) -> str:
+    if action is None:
+        return "-"
+    handler, flags = _SIGACTION.unpack(action)
+    if handler in (_SIG_DFL, _SIG_IGN):
+        return "default" if handler == _SIG_DFL else "ignored"
+    return "restarts" if flags & _SA_RESTART else "handled"
 
 
 def call_name(nr: int) -> str:

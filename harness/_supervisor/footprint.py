@@ -17,7 +17,7 @@ import stat
 from .._kernel.seccomp import ARGS, Notification
 from ..calls import BY_NR, NR, Call, numbers
 from .decisions import Footprint
-from .decode import PATHS, read_paths
+from .decode import PATHS, read_pointed
 from .tasks import Task
 
 _O_CREAT_O_TRUNC = 0o100 | 0o1000
@@ -121,7 +121,7 @@ def _names(task: Task, notif: Notification, found: _Found) -> None:
     call that may change what names there are, the directory too."""
     if notif[3] not in PATHS:
         return
-    for path in read_paths(notif, task.memory()):
+    for path in read_pointed(notif, task.memory()):
         if path is None:
             continue
         text = os.fsdecode(path)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .._kernel.seccomp import ARGS
 from ..calls import NR, numbers
-from .decode import PATHS, arguments, read_paths
+from .decode import POINTED, arguments, read_pointed
 from .state import Trial
 from .tasks import FREE, HELD, IDLE, Task
 from .virtual_time import NEVER
@@ -81,9 +81,9 @@ def _where(task: Task, tasks: list[Task]) -> str:
     if task.call is None:
         return "has not made a call yet"
     paths: tuple[bytes | None, ...] = ()
-    if task.call[3] in PATHS:
+    if task.call[3] in POINTED:
         try:
-            paths = read_paths(task.call, task.memory())
+            paths = read_pointed(task.call, task.memory())
         except OSError:
             pass
     shown = " ".join((f"{task.call_name}#{task.nth}", *arguments(task.call, paths)))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from .._kernel.memory import Memory
 from .._kernel.seccomp import Notification
 from .core import Armed, Role
-from .decode import PATHS, arguments, call_name, read_paths
+from .decode import POINTED, arguments, call_name, read_pointed
 from .postponed import Interrupted, PutOff
 from .virtual_time import Wait
 
@@ -114,7 +114,7 @@ class Task:
         assert self.call is not None
         nr = self.call[3]
         try:
-            paths = read_paths(self.call, self.memory()) if nr in PATHS else ()
+            paths = read_pointed(self.call, self.memory()) if nr in POINTED else ()
         except OSError:
             return nr  # it is gone
         return nr, *arguments(self.call, paths)

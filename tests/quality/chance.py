@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness._engine.explore import explore
+from harness._engine.golden import handlers_of
 from harness._engine.sweep import sweep
 from harness._engine.sweep_cases import Case, cases_of, ranks
 from harness.points import points
@@ -75,7 +76,8 @@ def of_sweep(plan: TrialPlan, seeds: int, jobs: int, **options: Any) -> Compared
     result = sweep(plan, jobs=jobs, store=None, **options)
     roles = options.get("roles") or f"{plan.roots[0]}**"
     kinds = [one.kind for one in result.kinds]
-    cases = cases_of(points(result.golden.trace, roles), kinds)
+    there = points(result.golden.trace, roles, handlers=handlers_of(plan))
+    cases = cases_of(there, kinds)
     found = {at for one in result.findings for at in (one.fault, *one.others)}
     bad = [case.at in found for case in cases]
     assert len(cases) == result.trials

@@ -97,6 +97,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "subject",
         "failures",
         "descriptors",
+        "handlers",
         "points",
         "excuses",
         "served",

@@ -1,10 +1,20 @@
 /* A wait that a signal interrupts is not tried again: the status stays the one that it began with. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+static volatile sig_atomic_t progress_wanted;
+
+static void ask(int signal) {
+    (void)signal;
+    progress_wanted = 1;
+}
+
 int main(void) {
+    struct sigaction action = {.sa_handler = ask};
+    sigaction(SIGUSR1, &action, NULL);
     pid_t child = fork();
     if (child < 0) {
         perror("fork");
@@ -23,6 +33,8 @@ int main(void) {
 #else
     waitpid(child, &status, 0);
 #endif
+    if (progress_wanted)
+        fprintf(stderr, "it has ended\n");
     if (!WIFEXITED(status)) {
         fprintf(stderr, "the child was killed\n");
         return 1;
