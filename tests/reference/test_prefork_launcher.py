@@ -163,6 +163,15 @@ def test_a_run_directory_that_is_not_private_is_an_error(place: Place) -> None:
     )
 
 
+def test_a_run_directory_of_somebody_else_is_an_error(place: Place) -> None:
+    run(place.inside("mkdir", "-m", "700", RUN_DIRECTORY))
+    place.give_away(RUN_DIRECTORY)
+    fails(
+        place.call(place.script("tells.py")),
+        f"/var{RUN_DIRECTORY} is not owned by uid 0; remove it",
+    )
+
+
 def test_a_run_directory_that_is_full(place: Place) -> None:
     tells = place.script("tells.py")
     run(place.inside("mount", "-t", "tmpfs", "-o", "mode=700,nr_inodes=1", "none", "/run/user/0"))
