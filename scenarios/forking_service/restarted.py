@@ -17,7 +17,7 @@ from reference.forking_service.client import (
 from reference.forking_service.listener import StartError
 from reference.forking_service.loop import nap
 from reference.forking_service.options import Options
-from reference.forking_service.server import ForkingService
+from reference.forking_service.service import ForkingService
 from reference.forking_service.start import install_handlers
 from scenarios.forking_service.workloads import SOCKET
 

@@ -293,7 +293,7 @@ THREAD = """
 import sys, threading
 from reference.forking_service.client import ForkingServiceClient
 from reference.forking_service.options import Options
-from reference.forking_service.server import ForkingService
+from reference.forking_service.service import ForkingService
 service = ForkingService(Options(path=sys.argv[1] + "/s", directory=sys.argv[1]))
 service.start()
 thread = threading.Thread(target=service.serve_until_stopped)

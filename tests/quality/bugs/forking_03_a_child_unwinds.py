@@ -10,7 +10,8 @@ from reference.forking_service.child import ChildLife
 from reference.forking_service.directory import ChildDirectory
 from reference.forking_service.options import Options
 from reference.forking_service.protocol import Fork
-from reference.forking_service.server import ForkingService, serve_with
+from reference.forking_service.server import serve_with
+from reference.forking_service.service import ForkingService
 
 
 class Raises(ChildLife):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from reference.forking_service.children import Child
 from reference.forking_service.options import Options
-from reference.forking_service.server import ForkingService, serve_with
+from reference.forking_service.server import serve_with
+from reference.forking_service.service import ForkingService
 
 
 class Waits(ForkingService):

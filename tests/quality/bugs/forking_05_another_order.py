@@ -6,7 +6,8 @@ import os
 
 from reference.forking_service.child import ChildLife
 from reference.forking_service.options import Options
-from reference.forking_service.server import ForkingService, serve_with
+from reference.forking_service.server import serve_with
+from reference.forking_service.service import ForkingService
 
 
 class OutputFirst(ChildLife):

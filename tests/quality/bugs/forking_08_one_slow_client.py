@@ -7,7 +7,8 @@ import time
 
 from reference.forking_service.connection import Connection
 from reference.forking_service.options import Options
-from reference.forking_service.server import ForkingService, serve_with
+from reference.forking_service.server import serve_with
+from reference.forking_service.service import ForkingService
 
 
 class WaitsForTheRest(Connection):

@@ -12,7 +12,8 @@ from reference.forking_service.directory import ChildDirectory
 from reference.forking_service.loop import Handler, Loop
 from reference.forking_service.options import Options
 from reference.forking_service.protocol import Fork
-from reference.forking_service.server import ForkingService, serve_with
+from reference.forking_service.server import serve_with
+from reference.forking_service.service import ForkingService
 
 _INTERVAL_S = 1.0
 
