@@ -68,6 +68,12 @@ def memory_kib(pid: int) -> int:
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
 
 
+def descriptors(service: Service) -> int:
+    """How many it has when it has closed all that have been answered."""
+    assert ask(service, b"child_connect_timeout 120\n") == b"ok\n"
+    return len(os.listdir(f"/proc/{service.process.pid}/fd"))
+
+
 def test_requests_of_many_clients_beside_stuck_ones(service: Service, effort: str) -> None:
     clients, requests, stuck = (50, 1000, 10) if effort == "full" else (8, 64, 6)
     pid = service.process.pid
@@ -79,6 +85,7 @@ def test_requests_of_many_clients_beside_stuck_ones(service: Service, effort: st
     try:
         for number, raw in enumerate(held):
             raw.send([b"", b"fork-env x\n", b"fork rocks\n"][number % 3])
+        before = descriptors(service)
         with ThreadPoolExecutor(clients) as pool:
             results = [*pool.map(lambda number: run(service, number), range(requests // 2))]
             memory = memory_kib(pid)
@@ -87,6 +94,7 @@ def test_requests_of_many_clients_beside_stuck_ones(service: Service, effort: st
             (number, b"out %d\n" % number, b"err %d\n" % number, 0) for number in range(requests)
         ]
         assert memory_kib(pid) - memory < 2048
+        assert descriptors(service) <= before
     finally:
         for raw in held:
             raw.socket.close()
