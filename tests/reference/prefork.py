@@ -181,7 +181,7 @@ class Place:
         found = [
             pid
             for pid, line in self.processes().items()
-            if script in line and "prefork" not in line and os.getsid(pid) == pid
+            if script in line and "prefork" not in line and leads_its_session(pid)
         ]
         assert len(found) == 1, self.processes()
         return found[0]
@@ -193,6 +193,14 @@ class Place:
             assert time.monotonic() < deadline, f"still there: {processes}"
             for pid in processes:
                 wait_for_end(pid, deadline - time.monotonic())
+
+
+def leads_its_session(pid: int) -> bool:
+    """Whether it does; one that has just ended does not."""
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
 
 
 def run(words: Sequence[str], **more: Any) -> subprocess.CompletedProcess[bytes]:
