@@ -88,6 +88,14 @@ def test_a_file_is_not_reset_and_does_not_wait() -> None:
     assert errnos([only(trace(lines), "read")]) == ["EIO"]
 
 
+def test_a_pipe_and_a_socket_have_no_disk() -> None:
+    pipe = trace("main pipe2#1 - 0x80000\nmain read#1 - 3 9\nmain write#1 - 4 9")
+    connected = trace("main socket#1 - 1 0x1 0\nmain connect#1 - 3\nmain write#1 - 3 9")
+    for golden, call in (pipe, "read"), (pipe, "write"), (connected, "write"):
+        assert not {"ENOSPC", "EDQUOT", "EIO"} & {*errnos([only(golden, call)])}
+    assert "ENOSPC" in errnos([only(trace("main write#1 - 1 9"), "write")])  # it may be redirected
+
+
 def test_what_may_be_a_socket_is_reset_only_where_there_are_any() -> None:
     assert "ECONNRESET" not in errnos([only(trace("main read#1 - 7 9"), "read")])
     connected = trace("main/1 connect#1 - 3\nmain read#1 - 7 9")
