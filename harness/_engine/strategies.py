@@ -28,12 +28,14 @@ _SEEDS = 2**63
 _FAULT_COUNTS = (0, 1, 1, 2)
 _KEPT_MAX = 500  # schedules that showed something new
 _POLICIES: tuple[Policy, ...] = ("random", "pos", "pct")
-#: How many rounds `mixed` leaves mostly to chance: what is in many orders is found by then, and
-#: what is not is rather met by going through all of them. Source: in 49 programs with a bug PCT
+#: After trials at which `mixed` takes the few orders that have no preemption, how many rounds it
+#: leaves mostly to chance: what is in many orders is found by then, and what is not is rather met
+#: by going through all of them. Source: in 49 programs with a bug PCT
 #: found most, and a random scheduler more than any systematic one (Thomson, Donaldson, Betts,
 #: Concurrency Testing Using Controlled Schedulers, ACM TOPC 2016); but which of them is quick
 #: differs from bug to bug, so each has its turns.
-_FIRST = 10
+_AT_ONCE = 10
+_ROUNDS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,15 +112,13 @@ def strategy_named(
         case "mixed":
             mutated = Mutated(random.Random(rng.randrange(_SEEDS)), drawn)
             if faults:
-                by_chance = Drawn(rng, drawn, ("pct", "pos", "random"), length)
-                return InTurn([by_chance, mutated])
+                return InTurn([Drawn(rng, drawn, ("pct", "pos", "random"), length), mutated])
             uniform, pos, pct = (Drawn(rng, drawn, (one,), length) for one in _POLICIES)
             tree: Strategy = Tree(base, bound, preemptions, "preemption")
             between: list[Strategy] = [uniform, pos, pct, uniform, pos, mutated]
-            return InTurn(
-                [one for drawn_by in between for one in (drawn_by, tree)],
-                first=[uniform, pos, pct, uniform, pos, tree] * _FIRST,
-            )
+            by_turns = [one for drawn_by in between for one in (drawn_by, tree)]
+            by_chance = [uniform, pos, pct, uniform, pos, tree] * _ROUNDS
+            return InTurn(by_turns, first=by_turns[:_AT_ONCE] + by_chance)
     raise UsageError(unknown("strategy", name, NAMES))
 
 

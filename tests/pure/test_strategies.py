@@ -237,17 +237,18 @@ def test_mixed_ends_when_there_is_no_other_order() -> None:
     assert strategy.claim() == "all 3 interleavings"
 
 
-def test_mixed_leaves_the_first_trials_to_chance_and_then_every_other_is_of_the_tree() -> None:
+def test_mixed_takes_the_tree_for_a_moment_then_chance_and_then_both_in_turn() -> None:
     strategy = strategy_named("mixed", Schedule(), seed=0, length=8)
     policies = []
-    for _ in range(84):
+    for _ in range(94):
         proposal = strategy.propose()
         assert proposal is not None
         policies.append(proposal.policy)
         strategy.learn(proposal, trial((3, 3, 3), proposal)[0])
-    assert policies[:60] == ["random", "pos", "pct", "random", "pos", "default"] * 10
-    assert policies[61::2] == ["default"] * 12
-    assert policies[60::2] == ["random", "pos", "pct", "random", "pos", "default"] * 2
+    drawn = ["random", "pos", "pct", "random", "pos"]
+    assert (policies[1:10:2], policies[:10:2]) == (["default"] * 5, drawn)
+    assert policies[10:70] == [*drawn, "default"] * 10
+    assert (policies[71::2], policies[70::2]) == (["default"] * 12, [*drawn, "default"] * 2)
 
 
 def fault(nth: int) -> FaultAt:
