@@ -19,7 +19,7 @@ from reference.forking_service.loop import nap
 from reference.forking_service.options import Options
 from reference.forking_service.service import ForkingService
 from reference.forking_service.start import install_handlers
-from scenarios.forking_service.workloads import SOCKET
+from scenarios.forking_service.workloads import SOCKET, opened, place_of_child
 
 PID_FILE = "{dir}/keeper.pid"
 STOPPING = b"FAILURE\nthe service is stopping\n"
@@ -120,13 +120,7 @@ def asks_once(client: Client, code: int) -> bool:
             if (first := replies.readline()) != b"ok\n":
                 client.expect(first + replies.readline(), STOPPING)
                 return False
-            replies.readline()
-            directory = os.fsdecode(replies.readline().rstrip(b"\n"))
-            with (
-                open(f"{directory}/stdin", "wb"),
-                open(f"{directory}/stdout", "rb"),
-                open(f"{directory}/stderr", "rb"),
-            ):
+            with opened(place_of_child(replies)):
                 client.expect(replies.read(), b"exited\n%d\n" % (code << 8))
     return True
 

@@ -8,7 +8,13 @@ import pytest
 from harness import Client
 from harness._pytest.fixtures import Trial, Tried
 from scenarios.forking_service.service import SERVICE
-from scenarios.forking_service.workloads import ALIVE, SOCKET, says_hello
+from scenarios.forking_service.workloads import (
+    ALIVE,
+    SOCKET,
+    opened,
+    place_of_child,
+    says_hello,
+)
 
 
 def asks_in_two(client: Client) -> None:
@@ -46,15 +52,10 @@ def opens_late(client: Client) -> None:
         connection.sendall(b"fork rocks\n")
         with connection.makefile("rb") as replies:
             client.expect(replies.readline(), b"ok\n")
-            replies.readline()
-            directory = os.fsdecode(replies.readline().rstrip(b"\n"))
+            directory = place_of_child(replies)
             os.chdir(client.directory)  # one call by which the next is known
             try:
-                with (
-                    open(f"{directory}/stdin", "wb"),
-                    open(f"{directory}/stdout", "rb") as out,
-                    open(f"{directory}/stderr", "rb"),
-                ):
+                with opened(directory) as out:
                     client.expect(out.read(), b"It sure does!\n")
             except FileNotFoundError:
                 client.expect(replies.read(), b"exited\n256\n")
@@ -79,8 +80,7 @@ def leaves_a_child(client: Client) -> None:
         connection.sendall(b"fork sleep 1\n")
         with connection.makefile("rb") as replies:
             client.expect(replies.readline(), b"ok\n")
-            replies.readline()
-            directory = os.fsdecode(replies.readline().rstrip(b"\n"))
+            directory = place_of_child(replies)
             for name, mode in ("stdin", "wb"), ("stdout", "rb"), ("stderr", "rb"):
                 open(f"{directory}/{name}", mode).close()
 

@@ -10,8 +10,10 @@ import io
 import os
 import select
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
+from typing import BinaryIO
 
 import pytest
 
@@ -164,19 +166,30 @@ def babbles(client: Client, pieces: Sequence[str]) -> None:
             pass  # it has heard enough
 
 
+@contextmanager
+def opened(directory: str) -> Iterator[BinaryIO]:
+    """Open a child's FIFOs in their order, as old clients do: what it prints."""
+    with (
+        open(f"{directory}/stdin", "wb"),
+        open(f"{directory}/stdout", "rb") as out,
+        open(f"{directory}/stderr", "rb"),
+    ):
+        yield out
+
+
+def place_of_child(replies: BinaryIO) -> str:
+    """Its directory, told after `ok` and its number."""
+    replies.readline()
+    return os.fsdecode(replies.readline().rstrip(b"\n"))
+
+
 def forks(client: Client, pieces: Sequence[str], stdout: str, is_slow: bool = False) -> None:
     """Send *pieces*, which ask for a child, and open its FIFOs in their order, as old clients."""
     with client.invoke("fork"), client.connect(SOCKET) as connection:
         _send(client, connection, pieces, is_slow)
         with connection.makefile("rb") as replies:
             client.expect(replies.readline(), b"ok\n")
-            replies.readline()
-            directory = os.fsdecode(replies.readline().rstrip(b"\n"))
-            with (
-                open(f"{directory}/stdin", "wb"),
-                open(f"{directory}/stdout", "rb") as out,
-                open(f"{directory}/stderr", "rb"),
-            ):
+            with opened(place_of_child(replies)) as out:
                 client.expect(out.read(), stdout.encode())
             client.expect(replies.read(), b"exited\n0\n")
 
@@ -190,13 +203,7 @@ def tells_its_status(client: Client, code: int) -> None:
         with connection.makefile("rb") as replies:
             if replies.readline() != b"ok\n":
                 client.fail("there is no child")
-            replies.readline()
-            directory = os.fsdecode(replies.readline().rstrip(b"\n"))
-            with (
-                open(f"{directory}/stdin", "wb"),
-                open(f"{directory}/stdout", "rb"),
-                open(f"{directory}/stderr", "rb"),
-            ):
+            with opened(place_of_child(replies)):
                 words = replies.read().split()
             for word, status in zip(words[::2], words[1::2], strict=True):
                 client.expect(word, b"exited")
@@ -215,14 +222,8 @@ def has_two(client: Client) -> None:
         _send(client, connection, ["fork rocks\n"])
         with connection.makefile("rb") as replies:
             client.expect(replies.readline(), b"ok\n")
-            replies.readline()
-            directory = os.fsdecode(replies.readline().rstrip(b"\n"))
-            with (
-                _service(client).fork(["replay"]),
-                open(f"{directory}/stdin", "wb"),
-                open(f"{directory}/stdout", "rb") as out,
-                open(f"{directory}/stderr", "rb"),
-            ):
+            directory = place_of_child(replies)
+            with _service(client).fork(["replay"]), opened(directory) as out:
                 client.expect(out.read(), b"It sure does!\n")
                 client.expect(replies.read(), b"exited\n0\n")
 

@@ -24,6 +24,15 @@ def shared() -> Iterator[Service]:
         yield running
 
 
+@pytest.fixture(params=LAUNCHERS, scope="module")
+def shared_place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A place for all tests of a module, for those that leave it as it was."""
+    require(request.param)
+    place = Place(request.param)
+    yield place
+    place.close()
+
+
 @pytest.fixture(params=LAUNCHERS)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A place of this test's own, for each launcher of the prefork interpreter."""

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
@@ -19,37 +18,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import Effort
-from tests.reference.prefork import FATAL, LAUNCHERS, Place, require, run, wait_for_end
+from tests.reference.prefork import FATAL, Place, run, wait_for_end
 from tests.reference.support import PATIENCE_S, environment
 
 
-@pytest.fixture(params=LAUNCHERS, scope="module")
-def shared(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """A place for tests that leave it as it was."""
-    require(request.param)
-    place = Place(request.param)
-    yield place
-    place.close()
-
-
 @pytest.fixture(scope="module")
-def tells(shared: Place) -> str:
-    return shared.script("tells.py")
+def tells(shared_place: Place) -> str:
+    return shared_place.script("tells.py")
 
 
 def some(everything: range, effort: Effort, step: int) -> list[int]:
     return list(everything) if effort == "full" else [*everything[::step], everything[-1]]
 
 
-def test_the_exit_status_is_the_scripts(shared: Place, tells: str, effort: Effort) -> None:
+def test_the_exit_status_is_the_scripts(shared_place: Place, tells: str, effort: Effort) -> None:
     codes = some(range(256), effort, 51)
-    assert [shared.call(tells, "exit", str(code)).returncode for code in codes] == codes
+    assert [shared_place.call(tells, "exit", str(code)).returncode for code in codes] == codes
 
 
-def test_a_signal_is_passed_on_or_told(shared: Place, tells: str, effort: Effort) -> None:
+def test_a_signal_is_passed_on_or_told(shared_place: Place, tells: str, effort: Effort) -> None:
     fatal = [n for n in signal.valid_signals() if n not in (17, 18, 19, 20, 21, 22, 23, 28)]
     for number in fatal if effort == "full" else [*FATAL, signal.SIGUSR1]:
-        done = shared.call(tells, "die", str(int(number)), preexec_fn=_no_core)
+        done = shared_place.call(tells, "die", str(int(number)), preexec_fn=_no_core)
         if number in FATAL:
             assert done.returncode == -number, number
         else:
@@ -63,18 +53,18 @@ def _no_core() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def test_a_script_may_end_without_pythons_own_end(shared: Place, tells: str) -> None:
-    for words in (shared.words(tells), shared.inside(sys.executable, tells)):
+def test_a_script_may_end_without_pythons_own_end(shared_place: Place, tells: str) -> None:
+    for words in (shared_place.words(tells), shared_place.inside(sys.executable, tells)):
         done = run([*words, "leave", "7"])
         assert done.returncode == 7
         assert done.stdout == b"said\nin a thread\nat the end\n"
 
 
-def test_what_could_not_be_written_is_said_then(shared: Place, tells: str) -> None:
+def test_what_could_not_be_written_is_said_then(shared_place: Place, tells: str) -> None:
     env = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"}
     # Its own server: how streams are buffered is asked for when it starts.
     with open("/dev/full", "wb") as full:
-        done = shared.call(
+        done = shared_place.call(
             tells,
             "leave",
             "7",
@@ -88,8 +78,8 @@ def test_what_could_not_be_written_is_said_then(shared: Place, tells: str) -> No
     assert done.stderr == b"%s: %s" % (tells.encode(), why)
 
 
-def test_an_exception_is_seen_by_the_caller(shared: Place, tells: str) -> None:
-    done = shared.call(tells, "raise")
+def test_an_exception_is_seen_by_the_caller(shared_place: Place, tells: str) -> None:
+    done = shared_place.call(tells, "raise")
     assert done.returncode == 1
     assert done.stderr.endswith(b"RuntimeError: so it is\n")
 
@@ -99,8 +89,8 @@ words = st.binary(max_size=30).map(lambda data: data.replace(b"\0", b""))
 
 @settings(max_examples=max(1, (settings.default.max_examples if settings.default else 100) // 10))
 @given(st.lists(words, max_size=6))
-def test_arguments_are_any_bytes(shared: Place, tells: str, given_words: list[bytes]) -> None:
-    words = [os.fsencode(word) for word in shared.words(tells, "arguments")]
+def test_arguments_are_any_bytes(shared_place: Place, tells: str, given_words: list[bytes]) -> None:
+    words = [os.fsencode(word) for word in shared_place.words(tells, "arguments")]
     assert run([*words, *given_words]).stdout == b"\0".join(given_words)
 
 
@@ -109,32 +99,36 @@ names = words.map(lambda data: b"N" + data.replace(b"=", b""))
 
 @settings(max_examples=max(1, (settings.default.max_examples if settings.default else 100) // 10))
 @given(names, words)
-def test_variables_are_any_bytes(shared: Place, tells: str, name: bytes, value: bytes) -> None:
+def test_variables_are_any_bytes(
+    shared_place: Place, tells: str, name: bytes, value: bytes
+) -> None:
     env = {os.fsencode(k): os.fsencode(v) for k, v in environment().items()}
-    line = [*map(os.fsencode, shared.words(tells, "variable")), name]
+    line = [*map(os.fsencode, shared_place.words(tells, "variable")), name]
     assert run(line, env=env | {name: value}).stdout == value
 
 
-def test_output_is_complete_when_the_caller_returns(shared: Place, tells: str) -> None:
-    assert shared.call(tells, "write", "1000000").stdout == b"x" * 1_000_000
+def test_output_is_complete_when_the_caller_returns(shared_place: Place, tells: str) -> None:
+    assert shared_place.call(tells, "write", "1000000").stdout == b"x" * 1_000_000
 
 
-def test_standard_streams_are_the_callers(shared: Place, tells: str, tmp_path: Path) -> None:
+def test_standard_streams_are_the_callers(shared_place: Place, tells: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     ours, theirs = socket.socketpair()
     with ours, theirs, out.open("wb") as file:
-        done = shared.call(tells, "streams", stdin=theirs, stdout=file, stderr=subprocess.DEVNULL)
+        done = shared_place.call(
+            tells, "streams", stdin=theirs, stdout=file, stderr=subprocess.DEVNULL
+        )
     first, second, third = out.read_text().splitlines()
     assert first.startswith("0 socket:[")
     assert second == f"1 {out}"
     assert third == "2 /dev/null"
     assert done.returncode == 0
-    copied = shared.call(tells, "copy", input=b"one\ntwo\n")
+    copied = shared_place.call(tells, "copy", input=b"one\ntwo\n")
     assert (copied.stdout, copied.stderr) == (b"one\ntwo\n", b"ONE\nTWO\n")
 
 
-def test_a_script_talks_to_the_terminal_of_its_caller(shared: Place, tells: str) -> None:
-    words = shared.words(tells, "wait")
+def test_a_script_talks_to_the_terminal_of_its_caller(shared_place: Place, tells: str) -> None:
+    words = shared_place.words(tells, "wait")
     with pexpect.spawn(words[0], words[1:], env=environment(), timeout=PATIENCE_S) as terminal:
         terminal.expect_exact("waits\r\n")
         terminal.sendline("so")
@@ -152,20 +146,22 @@ def test_what_the_setup_says_goes_once_to_the_first_callers_standard_error(place
     assert (second.stdout, second.stderr) == (b"hello you\n", b"")
 
 
-def test_nothing_but_its_own_descriptors_is_seen_by_a_script(shared: Place, tells: str) -> None:
-    first = shared.call(tells, "descriptors").stdout
-    assert first == shared.call(tells, "descriptors").stdout
+def test_nothing_but_its_own_descriptors_is_seen_by_a_script(
+    shared_place: Place, tells: str
+) -> None:
+    first = shared_place.call(tells, "descriptors").stdout
+    assert first == shared_place.call(tells, "descriptors").stdout
     assert b"socket" not in first
     assert b"pipe" not in first
 
 
 def test_each_call_has_a_process_of_its_own_and_draws_other_numbers(
-    shared: Place, tells: str
+    shared_place: Place, tells: str
 ) -> None:
-    started = {shared.call(tells, "who").stdout for _ in range(3)}
+    started = {shared_place.call(tells, "who").stdout for _ in range(3)}
     assert len(started) == 1
     assert started.pop().endswith(b" False\n")
-    assert len({shared.call(tells, "random").stdout for _ in range(3)}) == 3
+    assert len({shared_place.call(tells, "random").stdout for _ in range(3)}) == 3
 
 
 def test_signals_are_as_a_call_needs_them(place: Place) -> None:

@@ -9,12 +9,11 @@ import socket
 import tempfile
 import termios
 import tty
-from collections.abc import Iterator
 
 import pytest
 
 from conftest import Effort
-from tests.reference.prefork import LAUNCHERS, Place, require, run
+from tests.reference.prefork import Place, run
 
 DATA = b"one\ntwo\n"
 KINDS = ("file", "pipe", "socket", "terminal", "null")
@@ -71,14 +70,6 @@ class Stream:
         os.close(self._theirs)
 
 
-@pytest.fixture(params=LAUNCHERS, scope="module")
-def shared(request: pytest.FixtureRequest) -> Iterator[Place]:
-    require(request.param)
-    place = Place(request.param)
-    yield place
-    place.close()
-
-
 def combinations(effort: Effort) -> list[tuple[str, ...]]:
     """All; or so many that each kind is once each stream."""
     if effort == "full":
@@ -86,13 +77,13 @@ def combinations(effort: Effort) -> list[tuple[str, ...]]:
     return [tuple(KINDS[(first + at) % len(KINDS)] for at in range(3)) for first in range(5)]
 
 
-def test_each_stream_is_the_callers_own(shared: Place, effort: Effort) -> None:
-    tells = shared.script("tells.py")
+def test_each_stream_is_the_callers_own(shared_place: Place, effort: Effort) -> None:
+    tells = shared_place.script("tells.py")
     for kinds in combinations(effort):
         given, out, err = streams = [Stream(kind) for kind in kinds]
         given.fill()
         try:
-            with shared.start(
+            with shared_place.start(
                 tells, "copy", stdin=given.ours, stdout=out.ours, stderr=err.ours
             ) as process:
                 pass
@@ -104,11 +95,11 @@ def test_each_stream_is_the_callers_own(shared: Place, effort: Effort) -> None:
                 stream.close()
 
 
-def test_one_stream_may_be_all_three(shared: Place) -> None:
-    tells = shared.script("tells.py")
+def test_one_stream_may_be_all_three(shared_place: Place) -> None:
+    tells = shared_place.script("tells.py")
     terminal = Stream("terminal")
     terminal.fill()
-    with shared.start(
+    with shared_place.start(
         tells, "copy", stdin=terminal.ours, stdout=terminal.ours, stderr=terminal.ours
     ) as process:
         pass
@@ -118,8 +109,8 @@ def test_one_stream_may_be_all_three(shared: Place) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_closed_stream_is_no_reason_to_hang_or_to_lie(shared: Place, number: int) -> None:
-    tells = shared.script("tells.py")
-    assert shared.call(tells).returncode == 0
-    words = ["sh", "-c", f'exec "$@" {number}<&-', "sh", *shared.words(tells, "exit", "5")]
+def test_a_closed_stream_is_no_reason_to_hang_or_to_lie(shared_place: Place, number: int) -> None:
+    tells = shared_place.script("tells.py")
+    assert shared_place.call(tells).returncode == 0
+    words = ["sh", "-c", f'exec "$@" {number}<&-', "sh", *shared_place.words(tells, "exit", "5")]
     assert run(words).returncode == 5

@@ -13,6 +13,18 @@ from tests.system.support import PYTHON, needs, plan, shell
 
 PROGRAMS = Path(__file__).with_name("programs")
 
+#: It says its word, and once more if that fails.
+STUBBORN = """\
+import os
+for _ in range(2):
+    try:
+        os.write(1, b'said')
+        break
+    except OSError:
+        pass
+os._exit(0)
+"""
+
 #: Five programs in a row; `head` ends before those that write to it.
 PIPELINE = shell("seq 400 | tr 1 x | sort -r | head -n 20 | wc -c")
 

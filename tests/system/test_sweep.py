@@ -19,6 +19,7 @@ import pytest
 from harness._engine.sweep import sweep as run_sweep
 from harness._engine.sweep_result import Progress
 from harness.verdict import Outcome
+from tests.system.subjects import STUBBORN
 from tests.system.support import (
     PYTHON,
     Completed,
@@ -65,18 +66,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-#: The program's own reads and writes and nothing of the interpreter's start.
-#: It says its word, and once more if that fails.
-STUBBORN = """\
-import os
-for _ in range(2):
-    try:
-        os.write(1, b'said')
-        break
-    except OSError:
-        pass
-os._exit(0)
-"""
 #: Each byte is a turn of a loop.
 BYTEWISE = """\
 import os

@@ -14,20 +14,11 @@ from harness._engine.trial import TrialResult
 from harness.report.sweep import block
 from harness.schedule import Schedule, parse_fault_at
 from harness.subject import TrialPlan
+from tests.system.subjects import STUBBORN
 from tests.system.support import plan, python
 
-#: It says a word, once more if that fails.
-_SAYS = """\
-import os
-os.access('x', 0)
-for _ in range(2):
-    try:
-        os.write(1, b'said')
-        break
-    except OSError:
-        pass
-os._exit(0)
-"""
+#: It makes one call more, before it says its word.
+_SAYS = f"import os; os.access('x', 0)\n{STUBBORN}"
 
 
 _GIVES_UP = """\
